@@ -1,0 +1,25 @@
+# Every third-party library in one place; docs/third-party.md says where each comes from.
+find_package(Threads REQUIRED)
+find_package(GTest REQUIRED)
+if(EXECD_STATIC)
+  set(OPENSSL_USE_STATIC_LIBS ON)
+endif()
+find_package(OpenSSL REQUIRED)
+
+# libzmq: Debian's archive pulls in gssapi, pgm, norm and sodium, so the static build has its own (scripts/deps).
+add_library(zmq_lib INTERFACE)
+if(EXECD_STATIC)
+  find_library(EXECD_ZMQ_ARCHIVE NAMES libzmq.a PATHS ${EXECD_DEPS_DIR}/lib NO_DEFAULT_PATH)
+  if(NOT EXECD_ZMQ_ARCHIVE)
+    message(FATAL_ERROR "no static libzmq in '${EXECD_DEPS_DIR}/lib': run scripts/deps first (scripts/build does)")
+  endif()
+  target_link_libraries(zmq_lib INTERFACE ${EXECD_ZMQ_ARCHIVE})
+else()
+  target_link_libraries(zmq_lib INTERFACE zmq)
+endif()
+
+function(execd_link_static target)
+  if(EXECD_STATIC)
+    target_link_options(${target} PRIVATE -static)
+  endif()
+endfunction()

@@ -1,0 +1,44 @@
+#include "base/utf8.hpp"
+
+#include <gtest/gtest.h>
+
+namespace execd {
+namespace {
+
+// Any chunking of any bytes must give the same text as decoding them at once.
+TEST(Utf8Decoder, EveryChunkingGivesTheSameText) {
+    std::string const samples[] = {
+        "plain ascii", "h\xC3\xA9llo \xE2\x82\xAC \xF0\x9F\x98\x80", "\xC3", "a\xE2\x82", "\xF0\x9F\x98",
+        "\xED\xA0\x80 surrogate", "\xC0\xAF overlong", "\xFF\xFE", "\xE2\x28\xA1", std::string("a\0b", 3)};
+    for (auto const& sample : samples) {
+        std::string const whole = to_utf8(sample);
+        EXPECT_TRUE(is_utf8(whole));
+        for (std::size_t step = 1; step <= sample.size(); ++step) {
+            Utf8Decoder decoder;
+            std::string out;
+            for (std::size_t at = 0; at < sample.size(); at += step)
+                decoder.push(std::string_view(sample).substr(at, step), out);
+            decoder.finish(out);
+            EXPECT_EQ(out, whole) << "step " << step;
+        }
+    }
+}
+
+TEST(Utf8Decoder, OneReplacementForEachBrokenSubpart) {
+    EXPECT_EQ(to_utf8("\xE2\x82"), "\xEF\xBF\xBD");
+    EXPECT_EQ(to_utf8("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+    EXPECT_EQ(to_utf8("\xE2\x28"), "\xEF\xBF\xBD(");
+}
+
+TEST(Utf8Decoder, KeepsAnUnfinishedCharacter) {
+    Utf8Decoder decoder;
+    std::string out;
+    decoder.push("a\xE2\x82", out);
+    EXPECT_EQ(out, "a");
+    EXPECT_TRUE(decoder.has_partial());
+    decoder.push("\xAC", out);
+    EXPECT_EQ(out, "a\xE2\x82\xAC");
+}
+
+}  // namespace
+}  // namespace execd
