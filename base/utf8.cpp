@@ -106,6 +106,24 @@ void Utf8Decoder::push(std::string_view bytes, std::string& out) {
     }
 }
 
+bool Utf8Check::push(std::string_view bytes) noexcept {
+    while (!broken_ && have_ > 0 && !bytes.empty()) {
+        partial_[have_++] = bytes.front();
+        bytes.remove_prefix(1);
+        Char const c = classify(std::string_view(partial_.data(), have_));
+        broken_ = c.step == Step::broken;
+        if (c.step == Step::good) have_ = 0;
+    }
+    if (broken_ || bytes.empty()) return !broken_;
+    bytes.remove_prefix(valid_utf8_prefix(bytes));
+    if (bytes.empty()) return true;
+    broken_ = classify(bytes).step != Step::unfinished;
+    if (broken_) return false;
+    std::memcpy(partial_.data(), bytes.data(), bytes.size());
+    have_ = static_cast<std::uint8_t>(bytes.size());
+    return true;
+}
+
 void Utf8Decoder::finish(std::string& out) {
     if (have_ > 0) out += kReplacement;
     have_ = 0;

@@ -21,6 +21,22 @@ class Utf8Decoder {
     std::uint8_t have_ = 0;
 };
 
+/// Says at the first byte that can no longer be UTF-8 that the stream is broken; keeps nothing but an unfinished
+/// character.
+class Utf8Check {
+  public:
+    /// False from the first broken byte on.
+    [[nodiscard]] bool push(std::string_view bytes) noexcept;
+    /// True if all bytes were good and no character is unfinished.
+    [[nodiscard]] bool complete() const noexcept { return !broken_ && have_ == 0; }
+    void reset() noexcept { *this = {}; }
+
+  private:
+    std::array<char, 4> partial_{};
+    std::uint8_t have_ = 0;
+    bool broken_ = false;
+};
+
 /// Length of the longest valid prefix of `bytes`.
 [[nodiscard]] std::size_t valid_utf8_prefix(std::string_view bytes) noexcept;
 [[nodiscard]] inline bool is_utf8(std::string_view bytes) noexcept { return valid_utf8_prefix(bytes) == bytes.size(); }
