@@ -1,0 +1,401 @@
+#include "execd/http/connection.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+
+#include "base/check.hpp"
+#include "base/log.hpp"
+#include "execd/http/chunked.hpp"
+#include "execd/http/head_scan.hpp"
+
+namespace execd::http {
+
+namespace {
+constexpr std::size_t kFirstBuffer = 4U << 10;
+constexpr std::size_t kReadAhead = 64U << 10;    // pipelined bytes kept while a handler runs
+constexpr std::size_t kLargeRead = 512U << 10;   // one read of a large body
+}  // namespace
+
+// The background read that runs while a handler waits. It may end after the connection: then it finds no owner.
+struct Connection::Watch {
+    Connection* owner = nullptr;
+};
+
+Connection::Connection(Server& server, UniqueFd fd, int family, ListenerInfo const& listener)
+    : server_(server), listener_(listener), stream_(*server.loop_, std::move(fd), family), peer_(stream_.peer_address()) {
+    server_.live_.insert(this);
+    ++server_.per_client_[peer_];
+}
+
+Connection::~Connection() {
+    if (watch_) watch_->owner = nullptr;
+    stream_.close();
+    server_.live_.erase(this);
+    auto const entry = server_.per_client_.find(peer_);
+    if (entry != server_.per_client_.end() && --entry->second == 0) server_.per_client_.erase(entry);
+}
+
+void Connection::stop() {
+    peer_gone_ = true;
+    stream_.close();
+    stop_handler_.emit(asio::cancellation_type::terminal);
+}
+
+void Connection::refuse(std::string_view bytes) {
+    iovec const piece{const_cast<char*>(bytes.data()), bytes.size()};
+    [[maybe_unused]] auto ignored = stream_.try_write(std::span(&piece, 1));
+    stream_.shutdown_write();
+}
+
+std::size_t Connection::of_its_client() const {
+    auto const entry = server_.per_client_.find(peer_);
+    return entry == server_.per_client_.end() ? 0 : entry->second;
+}
+
+Task<void> Connection::run(std::unique_ptr<Connection> self) { co_await self->serve_all(); }
+
+Task<void> Connection::serve_all() {
+    while (co_await next_head()) {
+        ++served_;
+        ++server_.counters_.requests;
+        if (!co_await serve()) break;
+        idle_ = true;
+        if (server_.draining_) break;
+    }
+    if (stream_.open() && !peer_gone_) co_await linger();
+}
+
+// ---- reading -------------------------------------------------------------------------------------------------
+
+void Connection::consume(std::size_t n) {
+    begin_ += n;
+    if (begin_ == end_) begin_ = end_ = 0;
+}
+
+std::span<char> Connection::spare(std::size_t at_least) {
+    EXECD_ASSERT(!watch_);
+    if (in_.size() - end_ < at_least && begin_ > 0) {
+        std::memmove(in_.data(), in_.data() + begin_, end_ - begin_);
+        end_ -= begin_;
+        begin_ = 0;
+    }
+    if (in_.size() - end_ < at_least) in_.resize(std::max({kFirstBuffer, in_.size() * 2, end_ + at_least}));
+    return {in_.data() + end_, in_.size() - end_};
+}
+
+// Waits for more bytes of the client; 0 at the end. A pending background read is awaited instead of a second one.
+Task<Result<std::size_t>> Connection::fill(Deadline deadline) {
+    if (watch_) {
+        std::size_t const before = end_ - begin_;
+        while (watch_ && !peer_gone_ && !peer_closed_)
+            if (!co_await watch_done_.wait(server_.loop_->clock(), deadline)) co_return fail(Code::timed_out, "read");
+        if (end_ - begin_ > before) co_return end_ - begin_ - before;
+    }
+    if (peer_gone_) co_return fail(Code::disconnected, "read");
+    if (peer_closed_) co_return std::size_t{0};
+    auto got = co_await stream_.read_some(spare(1), deadline);
+    if (got) end_ += *got;
+    if (got && *got == 0) peer_closed_ = true;
+    co_return got;
+}
+
+void Connection::start_watch() {
+    if (watch_ || peer_gone_ || peer_closed_ || end_ - begin_ >= kReadAhead || !stream_.open()) return;
+    std::span<char> const into = spare(1024);
+    watch_ = std::make_shared<Watch>();
+    watch_->owner = this;
+    stream_.start_read(into, [watch = watch_](Result<std::size_t> got) {
+        if (watch->owner != nullptr) watch->owner->watched(std::move(got));
+    });
+}
+
+void Connection::watched(Result<std::size_t> got) {
+    watch_.reset();
+    if (got && *got > 0) {
+        end_ += *got;
+        if (running_ != nullptr) start_watch();
+    } else if (!taking_back_) {
+        peer_left(got.has_value());
+    }
+    watch_done_.notify_all();
+}
+
+// An orderly end of the client's sending side counts as leaving for work that is only worth doing for a listener, but
+// an answer may still be written: the client may have closed just its half.
+void Connection::peer_left(bool orderly) {
+    (orderly ? peer_closed_ : peer_gone_) = true;
+    if (running_ == nullptr || running_->row == nullptr) return;
+    Row const& row = *running_->row;
+    if (row.on_disconnect == OnDisconnect::keep) return;
+    if (row.on_disconnect == OnDisconnect::interrupt && row.interrupt) row.interrupt(*running_);
+    peer_gone_ = true;
+    stop_handler_.emit(asio::cancellation_type::terminal);
+}
+
+Task<bool> Connection::next_head() {
+    std::size_t resume = 0;
+    Deadline deadline = Deadline::in(server_.loop_->clock(), server_.limits_.idle);
+    bool started = false;
+    for (;;) {
+        if (std::size_t const skip = leading_empty_line(buffered()); skip > 0 && served_ > 0) consume(skip);
+        auto const end = find_head_end(buffered(), resume);
+        if (end && *end <= server_.limits_.head_bytes) {
+            idle_ = false;
+            head_.raw.assign(buffered().substr(0, *end));
+            consume(*end);
+            co_return true;
+        }
+        if (end || buffered().size() > server_.limits_.head_bytes) {
+            head_ = Head();
+            Answer answer = server_.router_->owner("/")->bad_request({431, "request head too large"});
+            ++server_.counters_.bad_heads;
+            keep_ = false;
+            co_await send(Call(), answer);
+            co_return false;
+        }
+        if (!started && !buffered().empty()) {
+            started = true;
+            idle_ = false;
+            deadline = Deadline::in(server_.loop_->clock(), server_.limits_.head);
+        }
+        auto const got = co_await fill(deadline);
+        if (!got && got.error().code == Code::timed_out && started) {
+            head_ = Head();
+            Answer answer = server_.router_->owner("/")->bad_request({408, "request head not complete in time"});
+            keep_ = false;
+            co_await send(Call(), answer);
+            co_return false;
+        }
+        if (!got) {
+            peer_gone_ = got.error().code != Code::timed_out;
+            co_return false;
+        }
+        if (*got == 0) co_return false;
+    }
+}
+
+// ---- one request ----------------------------------------------------------------------------------------------
+
+Task<bool> Connection::serve() {
+    keep_ = true;
+    head_only_ = false;
+    Call call;
+    call.head = &head_;
+    call.listener = &listener_;
+    call.loop = server_.loop_;
+    call.peer = peer_;
+    std::optional<Answer> answer = resolve(call);
+    keep_ = keep_ && head_.keep_alive && served_ < server_.limits_.requests_per_connection && !server_.draining_;
+    if (!answer && call.row->sync && !head_.has_body()) {
+        auto made = call.row->sync(call);
+        answer = made ? std::move(*made) : error_answer(made.error(), call);
+    }
+    if (answer && !head_.has_body()) co_return co_await send(call, *answer) && keep_;
+    body_ = std::make_unique<Body>(*this, call.row != nullptr ? call.row->body_limit : server_.limits_.drain_body);
+    call.body = body_.get();
+    if (!answer && call.row->sync) {
+        auto made = call.row->sync(call);
+        answer = made ? std::move(*made) : error_answer(made.error(), call);
+    }
+    bool good = false;
+    if (answer) {
+        if (body_->unasked()) keep_ = false;  // the client may or may not send the body now: nobody can tell
+        good = co_await send(call, *answer);
+    } else {
+        good = co_await serve_waiting(call);
+    }
+    if (good && keep_) good = co_await finish_body();
+    body_.reset();
+    co_return good && keep_;
+}
+
+std::optional<Answer> Connection::resolve(Call& call) {
+    if (auto fault = parse_head(head_)) {
+        ++server_.counters_.bad_heads;
+        keep_ = false;  // where the next request would begin is unknown
+        Dialect* owner = server_.router_->owner(head_.path.empty() ? "/" : head_.path);
+        return owner->bad_request(*fault);
+    }
+    head_only_ = head_.method == "HEAD";
+    call.path = head_.path;
+    for (auto const& stage : server_.stages_) stage(call);
+    Router::Match match = server_.router_->match(head_.method, call.path, head_, listener_, call.params);
+    call.row = match.row;
+    call.dialect = match.row != nullptr ? match.row->dialect : server_.router_->owner(call.path);
+    if (head_.bad_expectation) return call.dialect->bad_request({417, "Expect: only 100-continue is understood"});
+    if (match.row == nullptr || match.row->access == Access::token) {
+        auto principal = server_.authorize_(call, *call.dialect);
+        if (!principal) return call.dialect->unauthorized(head_, principal.error());
+        call.principal = std::move(*principal);
+    }
+    if (match.bad_encoding)
+        return call.dialect->error(Error{Code::invalid_argument, "path", 0, "broken percent encoding"}, &call);
+    if (match.row != nullptr) {
+        if (head_.content_length && match.row->body != BodyPolicy::none && *head_.content_length > match.row->body_limit)
+            return error_answer(Error{Code::too_large, "body", 0,
+                                      "the body has " + std::to_string(*head_.content_length) + " bytes, at most " +
+                                          std::to_string(match.row->body_limit) + " are taken"},
+                                call);
+        return std::nullopt;
+    }
+    if (match.allowed.empty()) return call.dialect->not_found(head_);
+    if (head_.method == "OPTIONS")
+        if (auto answer = call.dialect->options(head_, match.allowed)) return answer;
+    return call.dialect->method_not_allowed(head_, match.allowed);
+}
+
+Answer Connection::error_answer(Error const& error, Call const& call) { return call.dialect->error(error, &call); }
+
+// The handler is a coroutine of its own only so that it can be cancelled by itself; this one waits for it.
+Task<bool> Connection::serve_waiting(Call& call) {
+    bool sent = false;
+    bool whole = false;
+    bool broke = false;
+    running_ = &call;
+    if (!head_.has_body()) start_watch();
+    try {
+        co_await asio::co_spawn(server_.loop_->executor(), run_handler(call, sent, whole),
+                                asio::bind_cancellation_slot(stop_handler_.slot(), kUseTask));
+    } catch (boost::system::system_error const& e) {
+        broke = true;
+        if (e.code() != asio::error::operation_aborted)
+            log::error("http.handler_exception", {{"operation", call.row->operation_id}, {"what", e.what()}});
+    } catch (std::exception const& e) {
+        broke = true;
+        log::error("http.handler_exception", {{"operation", call.row->operation_id}, {"what", e.what()}});
+    }
+    running_ = nullptr;
+    if (sent) {
+        // A stream that did not come to its end must not look complete.
+        if (!whole || broke) stream_.abort();
+        co_return whole && !broke;
+    }
+    if (peer_gone_) co_return false;
+    if (broke) answer_ = error_answer(Error{Code::internal, "handler", 0, "internal error"}, call);
+    if (body_ != nullptr && body_->unasked()) keep_ = false;
+    if (auto* upgrade = std::get_if<std::unique_ptr<Upgrade>>(&answer_.body)) {
+        if (co_await send(call, answer_)) co_await run_upgrade(answer_);
+        *upgrade = nullptr;
+        co_return false;
+    }
+    co_return co_await send(call, answer_);
+}
+
+Task<void> Connection::run_handler(Call& call, bool& sent, bool& whole) {
+    answer_ = Answer();
+    auto made = co_await call.row->invoke(call);
+    answer_ = made ? std::move(*made) : error_answer(made.error(), call);
+    if (std::holds_alternative<std::unique_ptr<Producer>>(answer_.body) && !head_only_) {
+        start_watch();  // the body has been read by now, or nobody will
+        whole = co_await produce(call, answer_, sent);
+    }
+}
+
+// ---- the request body -----------------------------------------------------------------------------------------
+
+struct Connection::Body::Chunks {
+    ChunkedDecoder decoder;
+};
+
+Connection::Body::Body(Connection& connection, std::uint64_t limit) : connection_(connection), limit_(limit) {
+    Head const& head = connection.head_;
+    done_ = !head.has_body();
+    must_continue_ = head.expect_continue && !done_ && head.minor_version >= 1;
+    left_ = head.content_length.value_or(0);
+    if (head.chunked) chunks_ = std::make_unique<Chunks>();
+}
+
+Connection::Body::~Body() { connection_.consume(to_consume_); }
+
+Task<Result<std::string_view>> Connection::Body::next() {
+    connection_.consume(std::exchange(to_consume_, 0));
+    if (done_) {
+        // From here on the background read watches the client.
+        if (connection_.running_ != nullptr) connection_.start_watch();
+        co_return std::string_view();
+    }
+    if (std::exchange(must_continue_, false) && connection_.buffered().empty()) {
+        auto sent = co_await connection_.stream_.write("HTTP/1.1 100 Continue\r\n\r\n",
+                                                       connection_.server_.limits_.write_stall);
+        if (!sent) co_return Failure(sent.error());
+    }
+    auto piece = chunks_ ? co_await next_chunk() : co_await next_of_length();
+    if (piece && !piece->empty()) {
+        taken_ += piece->size();
+        if (taken_ > limit_)
+            co_return fail(Code::too_large, "body", "the body has more than " + std::to_string(limit_) + " bytes");
+    }
+    if (piece && piece->empty() && connection_.running_ != nullptr) connection_.start_watch();
+    co_return piece;
+}
+
+Task<Result<void>> Connection::Body::more() {
+    auto& server = connection_.server_;
+    auto got = co_await connection_.fill(Deadline::in(server.loop_->clock(), server.limits_.body_progress));
+    if (!got) {
+        if (got.error().code != Code::timed_out) connection_.peer_gone_ = true;
+        connection_.keep_ = false;
+        co_return Failure(got.error());
+    }
+    if (*got == 0) {
+        connection_.keep_ = false;
+        co_return fail(Code::disconnected, "body", "the client closed the connection inside the body");
+    }
+    co_return Result<void>();
+}
+
+Task<Result<std::string_view>> Connection::Body::next_of_length() {
+    if (connection_.buffered().empty() && left_ > kLargeRead / 4 && !connection_.watch_) {
+        // Straight from the socket into a large block: no copy, few calls.
+        if (!large_) large_ = std::make_unique_for_overwrite<char[]>(kLargeRead);
+        auto& server = connection_.server_;
+        auto got = co_await connection_.stream_.read_some(
+            {large_.get(), static_cast<std::size_t>(std::min<std::uint64_t>(kLargeRead, left_))},
+            Deadline::in(server.loop_->clock(), server.limits_.body_progress));
+        if (got && *got > 0) {
+            left_ -= *got;
+            done_ = left_ == 0;
+            co_return std::string_view(large_.get(), *got);
+        }
+        connection_.keep_ = false;
+        if (got) {
+            connection_.peer_closed_ = true;
+            co_return fail(Code::disconnected, "body", "the client closed the connection inside the body");
+        }
+        if (got.error().code != Code::timed_out) connection_.peer_gone_ = true;
+        co_return Failure(got.error());
+    }
+    if (connection_.buffered().empty())
+        if (auto read = co_await more(); !read) co_return Failure(read.error());
+    std::string_view const piece =
+        connection_.buffered().substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left_, SIZE_MAX)));
+    to_consume_ = piece.size();
+    left_ -= piece.size();
+    done_ = left_ == 0;
+    co_return piece;
+}
+
+Task<Result<std::string_view>> Connection::Body::next_chunk() {
+    for (;;) {
+        std::string_view block = connection_.buffered();
+        std::size_t const had = block.size();
+        auto const step = chunks_->decoder.next(block);
+        std::size_t const used = had - block.size();
+        if (step.event == ChunkedDecoder::Event::data) {
+            to_consume_ = used;
+            co_return step.data;
+        }
+        connection_.consume(used);
+        if (step.event == ChunkedDecoder::Event::end) {
+            done_ = true;
+            co_return std::string_view();
+        }
+        if (step.event == ChunkedDecoder::Event::fault) {
+            connection_.keep_ = false;
+            co_return fail(Code::decode, "body", std::string(to_string(chunks_->decoder.fault())));
+        }
+        if (auto read = co_await more(); !read) co_return Failure(read.error());
+    }
+}
+
+}  // namespace execd::http

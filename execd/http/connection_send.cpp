@@ -1,0 +1,267 @@
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <ctime>
+
+#include "base/log.hpp"
+#include "execd/http/chunked.hpp"
+#include "execd/http/connection.hpp"
+#include "execd/http/fields.hpp"
+
+namespace execd::http {
+
+namespace {
+
+constexpr std::uint64_t kSmallFile = 256U << 10;  // bytes: read and sent together with the head
+
+// The Date line, made once a second.
+std::string const& date_line() {
+    static thread_local std::string line;
+    static thread_local std::time_t made = 0;
+    std::time_t const now = std::time(nullptr);
+    if (now != made) {
+        made = now;
+        line = "Date: " + format_http_date(now) + "\r\n";
+    }
+    return line;
+}
+
+bool bodiless(unsigned status) { return status < 200 || status == 204 || status == 304; }
+
+iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+
+}  // namespace
+
+void Connection::render_head(Answer const& answer, std::optional<std::uint64_t> length, bool chunked) {
+    out_.clear();
+    out_ += "HTTP/1.1 ";
+    out_ += std::to_string(answer.status);
+    out_ += ' ';
+    out_ += reason_phrase(answer.status);
+    out_ += "\r\n";
+    out_ += date_line();
+    for (auto const& [name, value] : answer.headers) {
+        if (!is_field_value(value)) continue;  // a CR or LF here would let a value write headers of its own
+        out_ += name;
+        out_ += ": ";
+        out_ += value;
+        out_ += "\r\n";
+    }
+    if (chunked) {
+        out_ += "Transfer-Encoding: chunked\r\n";
+    } else if (length && !bodiless(answer.status)) {
+        out_ += "Content-Length: ";
+        out_ += std::to_string(*length);
+        out_ += "\r\n";
+    }
+    if (answer.status != 101) {
+        if (!keep_)
+            out_ += "Connection: close\r\n";
+        else if (head_.minor_version == 0)
+            out_ += "Connection: keep-alive\r\n";
+    }
+    out_ += "\r\n";
+}
+
+// Everything but streams. False when the connection cannot be used any more.
+Task<bool> Connection::send(Call const&, Answer& answer) {
+    if (answer.close) keep_ = false;
+    if (auto* part = std::get_if<FilePart>(&answer.body); part != nullptr && !head_only_)
+        co_return co_await send_file(answer);
+    std::optional<std::uint64_t> length;
+    std::string_view body;
+    if (auto const* bytes = std::get_if<std::string>(&answer.body)) {
+        length = bytes->size();
+        body = *bytes;
+    } else if (auto const* part = std::get_if<FilePart>(&answer.body)) {
+        length = part->length;
+    } else {
+        length = answer.known_length;
+    }
+    // A HEAD answer may carry the length that GET would have.
+    if (head_only_ && answer.headers.find("Content-Length") != nullptr) length.reset();
+    render_head(answer, length, false);
+    if (head_only_ || bodiless(answer.status)) body = {};
+    // Small bodies ride in the same buffer: one copy is cheaper than a second iovec.
+    if (body.size() <= 2048) {
+        out_ += body;
+        body = {};
+    }
+    iovec pieces[2] = {piece_of(out_), piece_of(body)};
+    auto sent = stream_.try_write(std::span(pieces, body.empty() ? 1 : 2));
+    if (sent && *sent == out_.size() + body.size()) co_return true;
+    if (sent) {
+        std::size_t const of_head = std::min(*sent, out_.size());
+        pieces[0] = piece_of(std::string_view(out_).substr(of_head));
+        pieces[1] = piece_of(body.substr(*sent - of_head));
+        auto rest = co_await stream_.write(std::span(pieces), server_.limits_.write_stall);
+        if (rest) co_return true;
+    }
+    peer_gone_ = true;
+    co_return false;
+}
+
+Task<bool> Connection::send_file(Answer& answer) {
+    auto& part = std::get<FilePart>(answer.body);
+    render_head(answer, part.length, false);
+    if (part.length <= kSmallFile) {
+        // From the page cache without a thread hop when it is there; the pool reads it otherwise.
+        std::size_t const head = out_.size();
+        out_.resize(head + part.length);
+        iovec into{out_.data() + head, static_cast<std::size_t>(part.length)};
+        ssize_t n = part.length == 0 ? 0 : ::preadv2(part.fd.get(), &into, 1, static_cast<off_t>(part.offset), RWF_NOWAIT);
+        if (n != static_cast<ssize_t>(part.length)) {
+            std::span<char> const all(out_.data() + head, part.length);
+            n = co_await server_.loop_->pool().run(Lane::bulk, [fd = part.fd.get(), all, at = part.offset] {
+                std::size_t have = 0;
+                while (have < all.size()) {
+                    ssize_t const got = ::pread(fd, all.data() + have, all.size() - have, static_cast<off_t>(at + have));
+                    if (got < 0 && errno == EINTR) continue;
+                    if (got <= 0) break;
+                    have += static_cast<std::size_t>(got);
+                }
+                return static_cast<ssize_t>(have);
+            });
+        }
+        if (n != static_cast<ssize_t>(part.length)) {
+            // It became shorter between stat and read: the head has promised nothing yet.
+            out_.clear();
+            Answer failed = error_answer(Error{Code::io, "read", 0, "the file became shorter while it was read"}, Call());
+            keep_ = false;
+            co_return co_await send(Call(), failed);
+        }
+        if (co_await stream_.write(out_, server_.limits_.write_stall)) co_return true;
+        peer_gone_ = true;
+        co_return false;
+    }
+    auto sent = co_await stream_.write(out_, server_.limits_.write_stall);
+    if (sent) sent = co_await stream_.send_file(part.fd.get(), part.offset, part.length, server_.limits_.write_stall);
+    if (sent) co_return true;
+    stream_.abort();
+    peer_gone_ = true;
+    co_return false;
+}
+
+// ---- streams ----------------------------------------------------------------------------------------------------
+
+Task<bool> Connection::produce(Call& call, Answer& answer, bool& sent) {
+    if (answer.close) keep_ = false;
+    auto producer = std::move(std::get<std::unique_ptr<Producer>>(answer.body));
+    ChunkWriter writer(*this, answer);
+    // A cancelled producer unwinds through here: what it had committed is committed.
+    struct Note {
+        ChunkWriter const& writer;
+        bool& sent;
+        ~Note() { sent = sent || writer.committed(); }
+    } const note{writer, sent};
+    auto result = co_await producer->produce(writer);
+    if (result) result = co_await writer.finish();
+    if (result) {
+        sent = true;
+        co_return true;
+    }
+    if (result.error().code == Code::disconnected || result.error().code == Code::timed_out) {
+        if (writer.committed()) peer_gone_ = true;
+    } else if (writer.committed()) {
+        log::warn("http.stream_failed", {{"operation", call.row->operation_id}, {"error", result.error().message()}});
+    }
+    if (!writer.committed()) answer_ = error_answer(result.error(), call);
+    co_return false;
+}
+
+Connection::ChunkWriter::ChunkWriter(Connection& connection, Answer& answer)
+    : connection_(connection),
+      answer_(answer),
+      chunked_(connection.head_.minor_version >= 1 && !answer.known_length),
+      stall_(connection.server_.limits_.write_stall) {
+    if (!chunked_ && !answer.known_length) connection_.keep_ = false;  // HTTP/1.0: the end of the connection ends it
+}
+
+Task<Result<void>> Connection::ChunkWriter::flush() {
+    if (out_.empty() && committed_) co_return Result<void>();
+    co_return co_await send_pieces({}, false);
+}
+
+Task<Result<void>> Connection::ChunkWriter::write(std::string_view bytes) { co_return co_await send_pieces(bytes, false); }
+
+Task<Result<void>> Connection::ChunkWriter::finish() {
+    if (answer_.known_length && sent_ + out_.size() != *answer_.known_length)
+        co_return fail(Code::internal, "stream", "the body's length is not what its head promised");
+    co_return co_await send_pieces({}, true);
+}
+
+Task<Result<void>> Connection::ChunkWriter::send_pieces(std::string_view more, bool last) {
+    if (connection_.peer_gone_ || !connection_.stream_.open()) co_return fail(Code::disconnected, "write");
+    std::string_view head;
+    if (!committed_) {
+        connection_.render_head(answer_, answer_.known_length, chunked_);
+        head = connection_.out_;
+        committed_ = true;
+    }
+    std::size_t const size = out_.size() + more.size();
+    ChunkHead const mark = chunk_head(size);
+    iovec pieces[6];
+    std::size_t n = 0;
+    if (!head.empty()) pieces[n++] = piece_of(head);
+    if (chunked_ && size > 0) {
+        pieces[n++] = piece_of(mark.view());
+    }
+    if (!out_.empty()) pieces[n++] = piece_of(out_);
+    if (!more.empty()) pieces[n++] = piece_of(more);
+    if (chunked_ && size > 0) {
+        static constexpr std::string_view kEndAndLast = "\r\n0\r\n\r\n";
+        pieces[n++] = piece_of(last ? kEndAndLast : kChunkEnd);
+    } else if (chunked_ && last) {
+        pieces[n++] = piece_of(kLastChunk);
+    }
+    sent_ += size;
+    auto result = co_await connection_.stream_.write(std::span(pieces, n), stall_);
+    out_.clear();
+    if (!result) connection_.peer_gone_ = true;
+    co_return result;
+}
+
+// ---- the end of a request ------------------------------------------------------------------------------------------
+
+Task<void> Connection::run_upgrade(Answer& answer) {
+    auto& upgrade = std::get<std::unique_ptr<Upgrade>>(answer.body);
+    // The upgraded protocol reads the stream itself: take back the background read first.
+    if (watch_) {
+        taking_back_ = true;
+        stream_.cancel_read();
+        while (watch_) co_await watch_done_.wait();
+    }
+    std::string early(buffered());
+    consume(early.size());
+    if (peer_gone_) co_return;
+    co_await upgrade->run(stream_, std::move(early));
+}
+
+// Unread body bytes are swallowed when they are few, so that the connection can go on.
+Task<bool> Connection::finish_body() {
+    std::uint64_t left = server_.limits_.drain_body;
+    while (!body_->done()) {
+        if (body_->content_length().value_or(0) > left && body_->content_length()) co_return false;
+        auto piece = co_await body_->next();
+        if (!piece || piece->size() > left) co_return false;
+        left -= piece->size();
+    }
+    co_return true;
+}
+
+// Closing with unread bytes in the kernel makes it send a reset, which can destroy the answer on its way: end our
+// side, then read on for a moment.
+Task<void> Connection::linger() {
+    stream_.shutdown_write();
+    if (watch_) co_return;  // the pending read ends with the close
+    Deadline const deadline = Deadline::in(server_.loop_->clock(), server_.limits_.linger);
+    char sink[4096];
+    std::size_t budget = 1U << 20;
+    while (budget > 0) {
+        auto got = co_await stream_.read_some(sink, deadline);
+        if (!got || *got == 0) co_return;
+        budget -= std::min(budget, *got);
+    }
+}
+
+}  // namespace execd::http
