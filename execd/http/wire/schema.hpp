@@ -1,0 +1,54 @@
+// JSON Schema and OpenAPI 3.1 from the same tables that decode and encode. Built on demand, not on a hot
+// path.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "execd/http/wire/ops.hpp"
+
+namespace execd::wire {
+
+/// A stand-alone JSON Schema (references under $defs), for MCP tools.
+[[nodiscard]] std::string json_schema(Ops const&);
+
+struct AnswerDoc {
+    int status = 200;
+    std::string_view doc{};
+    Ops const* body = nullptr;                    // null: no body, or bytes of `media`
+    std::string_view media = "application/json";  // empty: no body at all
+};
+
+/// One route, told without the router's types.
+struct RowDoc {
+    std::string_view method;  // "POST"
+    std::string_view path;    // "/contexts/{id}", greedy tails as {path...}
+    std::string_view operation_id{};
+    std::string_view tag{};
+    std::string_view doc{};
+    Ops const* request = nullptr;
+    std::string_view request_media = "application/json";
+    std::vector<AnswerDoc> answers{};
+    std::vector<std::string_view> auth{};  // names of AuthDoc, any one suffices; empty: public
+};
+
+struct AuthDoc {
+    std::string_view name;   // "token"
+    std::string_view in;     // "header", "query", or "bearer"
+    std::string_view key{};  // the header's or the parameter's name
+};
+
+struct ApiDoc {
+    std::string_view title;
+    std::string_view version;
+    std::string_view doc{};
+    std::vector<AuthDoc> auth{};
+};
+
+/// The document as JSON text. Structs of one name from different namespaces are told apart by their
+/// namespaces
+/// ("aio__WaitRequest", "browser__WaitRequest").
+[[nodiscard]] std::string openapi(ApiDoc const&, std::span<RowDoc const>);
+
+}  // namespace execd::wire
