@@ -66,9 +66,12 @@ class ChunkedDecoder {
         fault
     };
     Step fail(ChunkedFault fault) noexcept;
-    bool on_size_byte(char c) noexcept;
-    bool on_trailer_byte(char c);
-    void line_done() noexcept;
+    // One byte of framing; false: a fault.
+    [[nodiscard]] bool on_byte(char c);
+    [[nodiscard]] bool on_size_byte(char c) noexcept;
+    [[nodiscard]] bool on_size_line() noexcept;
+    [[nodiscard]] bool on_trailer_byte(char c);
+    [[nodiscard]] bool on_trailer_line(std::string_view line) const noexcept;
 
     ChunkedLimits limits_;
     State state_ = State::size;

@@ -75,18 +75,24 @@ class MultipartParser {
         bool delimiter = false;
     };
     Step fail(MultipartFault fault) noexcept;
-    Step on_preamble(std::string_view& block);
-    Step on_data(std::string_view& block);
-    Step on_after_delimiter(std::string_view& block);
-    Step on_head(std::string_view& block);
-    Found search(std::string_view& block);
-    bool parse_head();
+    // nullopt: nothing to report yet, go on with what is left of the block.
+    std::optional<Step> on_preamble(std::string_view& block);
+    std::optional<Step> on_data(std::string_view& block);
+    std::optional<Step> on_after_delimiter(std::string_view& block);
+    std::optional<Step> on_head(std::string_view& block);
+    Found search(std::string_view& block) noexcept;
+    void expect_delimiter() noexcept;
+    [[nodiscard]] bool parse_head();
+    [[nodiscard]] bool parse_head_line(std::string_view line);
 
     std::string delimiter_;  // CRLF "--" boundary
     MultipartLimits limits_;
     State state_ = State::preamble;
     MultipartFault fault_ = MultipartFault::none;
-    std::size_t matched_ = 2;  // bytes of the delimiter already seen: a body may start with "--boundary"
+    // How much of the delimiter the last block ended with. Its line end may belong to what came before: a
+    // body may begin with "--boundary" and an empty part too; `assumed_` bytes of the match were never data.
+    std::size_t matched_ = 0;
+    std::size_t assumed_ = 0;
     std::size_t preamble_ = 0;
     std::size_t parts_ = 0;
     std::string tail_;  // what follows a delimiter, until it is clear what it is
