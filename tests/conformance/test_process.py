@@ -1,0 +1,271 @@
+"""The daemon as a process: flags, environment, doctor, SIGTERM, PID 1 (issue A 6; opensandbox.md 3.1, 13.6)."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from harness import frames, processes
+from harness.daemon import Daemon, run_once
+from harness.wire import Wire
+
+# flag -> (a value that is refused, or None where any text is right; the environment variable beside it)
+FLAGS = {
+    "--port": ("70000", "EXECD_PORT"),
+    "--access-token": (None, "EXECD_ACCESS_TOKEN"),
+    "--log-level": ("loud", None),
+    "--graceful-shutdown-timeout": ("soon", "EXECD_API_GRACE_SHUTDOWN"),
+    "--jupyter-host": (None, "JUPYTER_HOST"),
+    "--jupyter-token": (None, "JUPYTER_TOKEN"),
+    "--jupyter-idle-poll-interval": ("often", "EXECD_JUPYTER_IDLE_POLL_INTERVAL"),
+    "--help": (None, None),
+    "--version": (None, None),
+}
+
+
+def test_version_is_one_line():
+    done = run_once("--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"execd \d+\.\d+\.\d+( .*)?\n", done.stdout), done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("spelling", ["--help", "-help", "-h"])
+def test_help_exits_0(spelling):
+    done = run_once(spelling)
+    assert done.returncode == 0
+    assert "--port" in done.stdout + done.stderr
+
+
+def test_every_flag_in_help_is_known_to_these_tests_and_the_other_way_round():
+    listed = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run_once("--help").stdout))
+    assert listed == set(FLAGS)
+
+
+@pytest.mark.parametrize(("flag", "bad"), [(f, v[0]) for f, v in FLAGS.items() if v[0]])
+def test_a_wrong_flag_value_is_refused_with_the_reason(flag, bad):
+    for args in ([flag, bad], [f"{flag}={bad}"], [f"-{flag.lstrip('-')}", bad], [flag, ""]):
+        done = run_once(*args)
+        assert done.returncode not in (0, None) and done.returncode > 0, args
+        assert flag.lstrip("-") in done.stderr, (args, done.stderr)
+        assert args[-1].split("=")[-1] in done.stderr
+        assert done.stdout == "" or "listener.open" not in done.stdout
+
+
+@pytest.mark.parametrize(("name", "bad"), [(v[1], v[0]) for v in FLAGS.values() if v[0] and v[1]])
+def test_a_wrong_environment_value_is_refused_with_the_reason(name, bad):
+    done = run_once(env={name: bad})
+    assert done.returncode > 0
+    assert name in done.stderr and bad in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "x", "80 80", "0x50", "1e3", "99999999999999999999"])
+def test_bad_ports(port):
+    done = run_once(f"--port={port}")
+    assert done.returncode > 0
+    assert "port" in done.stderr
+
+
+def test_an_unknown_flag_is_usage_and_exit_2():
+    done = run_once("--no-such-flag")
+    assert done.returncode == 2
+    assert "no-such-flag" in done.stderr
+
+
+def test_a_flag_without_its_value_is_exit_2():
+    done = run_once("--port")
+    assert done.returncode == 2
+    assert "port" in done.stderr
+
+
+def test_a_port_in_use_is_exit_1_with_the_reason():
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_once("--port", str(port))
+        assert done.returncode == 1
+        assert str(port) in done.stderr + done.stdout
+
+
+def test_extra_positional_arguments_are_tolerated(fresh_daemon):
+    one = fresh_daemon(args=["tail", "-f", "/dev/null"])  # how the server's injector starts it
+    assert one.call("GET", "/ping").status == 200
+
+
+def test_execd_port_and_single_dash_flags(fresh_daemon):
+    assert fresh_daemon(env={"EXECD_PORT": "0"}, port=None).call("GET", "/ping").status == 200
+    assert fresh_daemon(args=["-port=0", "-log-level", "7"], port=None).call("GET", "/ping").status == 200
+
+
+def test_it_listens_on_every_ipv4_address(daemon):
+    addresses = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout.split()
+    for address in [a for a in addresses if ":" not in a] + ["127.0.0.1", "127.0.0.2"]:
+        with Wire(daemon.port, address) as wire:
+            assert wire.request("GET", "/ping").status == 200
+
+
+def test_doctor_reports_and_exits():
+    done = run_once("doctor")
+    assert done.returncode in (0, 1), (done.stdout, done.stderr)
+    assert len(done.stdout.splitlines()) >= 3
+    for word in ("cgroup", "python", "shell"):
+        assert word in done.stdout.lower(), done.stdout
+
+
+def test_the_log_is_json_lines_with_an_event_each(daemon):
+    lines = [line for line in daemon.log if line]
+    assert lines and all(line.startswith("{") for line in lines), lines[:3]
+    for event in daemon.events():
+        assert event["event"] and event["level"] in ("debug", "info", "warn", "error")
+
+
+def test_log_level_error_is_quiet():
+    one = Daemon(args=["--log-level", "3"])
+    processes.eventually(lambda: listening_port(one.pid), what="a listening socket")
+    one.stop()
+    assert [line for line in one.log if line] == []
+
+
+def listening_port(pid):
+    inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    for row in processes.read(f"/proc/{pid}/net/tcp").splitlines()[1:]:
+        words = row.split()
+        if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
+            return int(words[1].split(":")[1], 16)
+    return None
+
+
+def test_log_file(fresh_daemon, tmp_path):
+    one = Daemon(env={"EXECD_LOG_FILE": f"{tmp_path}/log"})
+    processes.eventually(lambda: (tmp_path / "log").exists() and "listener.open" in (tmp_path / "log").read_text(),
+                         what="listener.open in the file")
+    one.stop()
+    assert [line for line in one.log if line] == []
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_0(signum):
+    one = Daemon().listening()
+    with one.wire() as idle:
+        idle.request("GET", "/ping")
+        one.stop(signum=signum, expect=0, seconds=5)
+        assert idle.at_end()
+
+
+def test_sigterm_ends_running_commands_kernels_and_streams(tmp_path):
+    one = Daemon().listening()
+    one.code("x = 1")
+    pids = tmp_path / "pids"
+    with one.stream("/command", {"command": f"sleep 301 & echo $! > {pids}; echo on; wait"}) as stream:
+        stream.until("stdout", "on")
+        sleeper = int(pids.read_text())
+        one.stop(expect=0, seconds=15)
+        assert processes.wait_gone(sleeper, 1)
+
+
+def test_sigterm_while_clients_are_at_every_stage():
+    one = Daemon().listening()
+    wires = [one.wire() for _ in range(4)]
+    wires[0].send(b"GET /pi")
+    wires[1].send(b"POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    wires[2].send(b"POST /files/upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                  b"Content-Type: multipart/form-data; boundary=b\r\n\r\n5\r\nhello\r\n")
+    one.call("GET", "/ping")
+    one.stop(expect=0, seconds=15)
+    for wire in wires:
+        wire.sock.close()
+
+
+def test_children_start_with_default_signals():
+    def ignore_and_block():
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGALRM, signal.SIGCHLD])
+
+    one = Daemon(preexec=ignore_and_block).listening()
+    events = one.command(["grep", "-E", "Sig(Ign|Blk|Cgt)", "/proc/self/status"])
+    masks = dict(line.split(":\t") for line in frames.joined(events).splitlines())
+    assert int(masks["SigBlk"], 16) == 0
+    assert int(masks["SigIgn"], 16) == 0
+    one.stop()
+
+
+NAMESPACE = ["unshare", "-pf", "--mount-proc"]
+
+
+@pytest.fixture
+def as_pid_1():
+    one = Daemon(wrapper=NAMESPACE).listening()
+    yield one
+    one.stop(pid=one.pid)
+
+
+def test_as_pid_1_it_serves_and_is_pid_1(as_pid_1):
+    assert as_pid_1.shell("cat /proc/1/comm; echo $PPID").splitlines() == ["execd", "1"]
+
+
+def test_as_pid_1_orphans_are_reaped(as_pid_1, tmp_path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script = f"for i in $(seq 1 50); do (sh -c 'read x < {gate}' &) ; done; echo started"
+    assert as_pid_1.shell(script) == "started\n"
+    pid = as_pid_1.pid
+    processes.eventually(lambda: len(processes.children(pid)) >= 50, what="fifty orphans adopted")
+    with open(gate, "w", encoding="ascii") as out:  # all fifty see the end of the FIFO
+        out.write("go\n")
+    processes.eventually(lambda: not processes.children(pid), what="no child and no zombie left")
+
+
+def test_as_pid_1_no_status_is_lost(as_pid_1):
+    with as_pid_1.wire() as wire:
+        for number in range(100):
+            code = number % 7
+            body = b'{"command":"(sleep 0 &); (true &); exit %d"}' % code
+            assert frames.exit_of(frames.split(wire.request("POST", "/command", body=body).body)) == code
+
+
+def test_as_pid_1_sigterm_ends_it():
+    one = Daemon(wrapper=NAMESPACE).listening()
+    with one.stream("/command", {"command": "setsid sleep 302 & echo on; wait"}) as stream:
+        stream.until("stdout", "on")
+        one.stop(pid=one.pid, expect=0, seconds=15)
+
+
+def test_not_as_pid_1_orphans_are_adopted_and_reaped(daemon):
+    def kids():
+        return set(processes.children(daemon.pid))
+
+    before = kids()
+    pid = int(daemon.shell("(sleep 303 >/dev/null 2>&1 & echo $!)"))
+    processes.eventually(lambda: pid in kids(), what="the orphan adopted (subreaper)")
+    os.kill(pid, 9)
+    processes.eventually(lambda: kids() <= before, what="the orphan reaped")
+
+
+def test_read_only_home_and_tmp_do_not_stop_it(tmp_path):
+    wrapper = ["unshare", "-m", "sh", "-c",
+               'mount -t tmpfs -o ro none /tmp 2>/dev/null; mount -t tmpfs -o ro none /root; exec "$@"', "sh"]
+    one = Daemon(wrapper=wrapper, python=False, env={"HOME": "/root", "TMPDIR": "/root"})
+    one.listening()
+    assert one.shell("echo ok") == "ok\n"
+    one.stop()
+
+
+def test_an_unprivileged_daemon_works():
+    def become_nobody():
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+    one = Daemon(preexec=become_nobody, env={"HOME": "/nonexistent", "TMPDIR": "/tmp"}, python=False)
+    one.listening()
+    assert one.shell("id -u") == "65534\n"
+    events = one.command("true", uid=0)
+    assert frames.kinds(events) == ["init", "error"], "another uid is out of reach and must be said so"
+    one.stop()
+
+
+def test_without_home(fresh_daemon):
+    assert fresh_daemon(env={"HOME": ""}, python=False).shell("echo ok") == "ok\n"
