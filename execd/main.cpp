@@ -1,1 +1,46 @@
-int main() { return 0; }
+// The program: finds out what is wanted, says what is wrong with it, and starts it.
+#include <signal.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "execd/config.hpp"
+#include "execd/daemon.hpp"
+#include "execd/doctor.hpp"
+#include "execd/version.hpp"
+
+namespace {
+
+void say(FILE* to, std::string const& text) {
+    std::fputs(text.c_str(), to);
+    std::fflush(to);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::vector<std::string> const args(argv + std::min(argc, 1), argv + argc);
+    ::signal(SIGPIPE, SIG_IGN);
+    auto line = execd::parse_command_line(args, execd::process_environment);
+    if (!line) {
+        say(stderr, "execd: " + line.error().message() + "\nexecd: try 'execd --help'\n");
+        return 2;
+    }
+    switch (line->command) {
+        case execd::Command::help: say(stdout, execd::help_text()); return 0;
+        case execd::Command::version: {
+            std::string text = "execd " + std::string(execd::version());
+            if (!execd::commit().empty()) text += " (" + std::string(execd::commit()) + ")";
+            say(stdout, text + "\n");
+            return 0;
+        }
+        case execd::Command::doctor: return execd::doctor(line->config);
+        case execd::Command::kernel:
+        case execd::Command::fs_worker:
+            say(stderr, "execd: this build has no such subcommand\n");
+            return 2;
+        case execd::Command::serve: return execd::serve(line->config);
+    }
+    return 1;
+}

@@ -14,6 +14,7 @@
 namespace execd::http {
 
 class Stream;
+struct Answer;
 
 /// The sending side of a streamed answer. Appending costs nothing; flush() is where backpressure happens: it returns
 /// when the kernel took the bytes, under the write-stall limit.
@@ -30,6 +31,8 @@ class Writer {
     [[nodiscard]] virtual Task<Result<void>> write(std::string_view bytes) = 0;
     /// True once the status line is on its way and can no longer change.
     [[nodiscard]] bool committed() const { return committed_; }
+    /// Status and headers of this answer, still open to change until committed.
+    [[nodiscard]] virtual Answer& answer() = 0;
     /// True when the client has gone; what is written from then on is dropped.
     [[nodiscard]] virtual bool client_gone() const = 0;
 
@@ -84,7 +87,7 @@ struct Answer {
     }
     [[nodiscard]] static Answer stream(std::string_view content_type, std::unique_ptr<Producer> producer) {
         Answer a;
-        a.headers.set("Content-Type", std::string(content_type));
+        if (!content_type.empty()) a.headers.set("Content-Type", std::string(content_type));
         a.body = std::move(producer);
         return a;
     }

@@ -286,7 +286,7 @@ Task<void> Connection::run_handler(Call& call, bool& sent, bool& whole) {
     auto made = co_await call.row->invoke(call);
     answer_ = made ? std::move(*made) : error_answer(made.error(), call);
     if (std::holds_alternative<std::unique_ptr<Producer>>(answer_.body) && !head_only_) {
-        start_watch();  // the body has been read by now, or nobody will
+        if (body_ == nullptr || body_->done()) start_watch();  // otherwise the body's reader does it at its end
         whole = co_await produce(call, answer_, sent);
     }
 }

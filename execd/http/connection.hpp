@@ -125,6 +125,7 @@ class Connection::ChunkWriter final : public Writer {
     ChunkWriter(Connection& connection, Answer& answer);
     Task<Result<void>> flush() override;
     Task<Result<void>> write(std::string_view bytes) override;
+    Answer& answer() override { return answer_; }
     bool client_gone() const override { return connection_.peer_gone_; }
     /// Sends what is left together with the end mark.
     Task<Result<void>> finish();
@@ -133,7 +134,7 @@ class Connection::ChunkWriter final : public Writer {
     Task<Result<void>> send_pieces(std::string_view more, bool last);
     Connection& connection_;
     Answer& answer_;
-    bool chunked_;
+    bool chunked_ = false;
     std::uint64_t sent_ = 0;
     Duration stall_;
 };

@@ -172,10 +172,7 @@ Task<bool> Connection::produce(Call& call, Answer& answer, bool& sent) {
 Connection::ChunkWriter::ChunkWriter(Connection& connection, Answer& answer)
     : connection_(connection),
       answer_(answer),
-      chunked_(connection.head_.minor_version >= 1 && !answer.known_length),
-      stall_(connection.server_.limits_.write_stall) {
-    if (!chunked_ && !answer.known_length) connection_.keep_ = false;  // HTTP/1.0: the end of the connection ends it
-}
+      stall_(connection.server_.limits_.write_stall) {}
 
 Task<Result<void>> Connection::ChunkWriter::flush() {
     if (out_.empty() && committed_) co_return Result<void>();
@@ -194,6 +191,10 @@ Task<Result<void>> Connection::ChunkWriter::send_pieces(std::string_view more, b
     if (connection_.peer_gone_ || !connection_.stream_.open()) co_return fail(Code::disconnected, "write");
     std::string_view head;
     if (!committed_) {
+        if (answer_.close) connection_.keep_ = false;
+        bool const open_ended = !answer_.known_length && !bodiless(answer_.status);
+        chunked_ = open_ended && connection_.head_.minor_version >= 1;
+        if (open_ended && !chunked_) connection_.keep_ = false;  // HTTP/1.0: the end of the connection ends it
         connection_.render_head(answer_, answer_.known_length, chunked_);
         head = connection_.out_;
         committed_ = true;

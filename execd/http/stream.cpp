@@ -7,6 +7,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+
 #include <cerrno>
 
 #include "base/fault.hpp"
@@ -23,25 +26,30 @@ Failure io_failure(std::string_view where, int err) {
     return Failure(Error{Code::io, std::string(where), err, {}});
 }
 
-// Cancels the socket's pending operation when the deadline passes and remembers that it did.
+// Ends one pending operation (and not its neighbours on the same socket) when the deadline passes. The coroutine's own
+// cancellation is passed on: binding a slot would otherwise cut it off.
 class OpDeadline {
   public:
-    OpDeadline(Timer& timer, Socket& socket, Deadline at) : timer_(&timer), socket_(&socket) {
-        if (!at.is_never()) timer.arm(at, [this] { expire(); });
+    OpDeadline(asio::cancellation_state const& outer, Clock& clock, Deadline at) : outer_(outer.slot()), timer_(clock) {
+        if (outer_.is_connected()) outer_.assign([this](asio::cancellation_type type) { signal_.emit(type); });
+        timer_.arm(at, [this] { expire(); });
     }
-    ~OpDeadline() { timer_->cancel(); }
+    ~OpDeadline() {
+        if (outer_.is_connected()) outer_.clear();
+    }
     OpDeadline(OpDeadline const&) = delete;
     OpDeadline& operator=(OpDeadline const&) = delete;
     [[nodiscard]] bool expired() const { return expired_; }
+    [[nodiscard]] asio::cancellation_slot slot() { return signal_.slot(); }
 
   private:
     void expire() {
         expired_ = true;
-        boost::system::error_code ignored;
-        socket_->cancel(ignored);
+        signal_.emit(asio::cancellation_type::terminal);
     }
-    Timer* timer_;
-    Socket* socket_;
+    asio::cancellation_slot outer_;
+    asio::cancellation_signal signal_;
+    Timer timer_;
     bool expired_ = false;
 };
 
@@ -55,8 +63,7 @@ Failure failure_of(boost::system::error_code ec, bool expired, std::string_view 
 
 Stream::Stream(Loop& loop, UniqueFd fd, int family)
     : loop_(&loop),
-      socket_(loop.io(), asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.release()),
-      timer_(loop.clock()) {
+      socket_(loop.io(), asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.release()) {
     if (family != AF_UNIX) {
         int const one = 1;
         ::setsockopt(native(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -98,8 +105,15 @@ Task<Result<std::unique_ptr<Stream>>> Stream::connect(Loop& loop, std::string ip
 
 Task<Result<std::size_t>> Stream::read_some(std::span<char> into, Deadline deadline) {
     if (int const e = fault::hit("http.read")) co_return io_failure("read", e);
-    OpDeadline limit(timer_, socket_, deadline);
-    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), kAsTuple);
+    if (deadline.is_never()) {
+        auto [ec, n] = co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), kAsTuple);
+        if (ec == asio::error::eof) co_return std::size_t{0};
+        if (ec) co_return failure_of(ec, false, "read");
+        co_return n;
+    }
+    OpDeadline limit(co_await asio::this_coro::cancellation_state, loop_->clock(), deadline);
+    auto [ec, n] = co_await socket_.async_read_some(asio::buffer(into.data(), into.size()),
+                                                    asio::bind_cancellation_slot(limit.slot(), kAsTuple));
     if (ec == asio::error::eof) co_return std::size_t{0};
     if (ec) co_return failure_of(ec, limit.expired(), "read");
     co_return n;
@@ -180,18 +194,15 @@ Task<Result<void>> Stream::write(std::string_view bytes, Duration stall) {
 }
 
 Task<Result<void>> Stream::wait_writable(Deadline deadline) {
-    // A timer of its own: a reader may be waiting on the same stream.
-    Timer timer(loop_->clock());
-    OpDeadline limit(timer, socket_, deadline);
-    auto [ec] = co_await socket_.async_wait(Socket::wait_write, kAsTuple);
+    OpDeadline limit(co_await asio::this_coro::cancellation_state, loop_->clock(), deadline);
+    auto [ec] = co_await socket_.async_wait(Socket::wait_write, asio::bind_cancellation_slot(limit.slot(), kAsTuple));
     if (ec) co_return failure_of(ec, limit.expired(), "write");
     co_return Result<void>();
 }
 
 Task<Result<void>> Stream::wait_readable(Deadline deadline) {
-    Timer timer(loop_->clock());
-    OpDeadline limit(timer, socket_, deadline);
-    auto [ec] = co_await socket_.async_wait(Socket::wait_read, kAsTuple);
+    OpDeadline limit(co_await asio::this_coro::cancellation_state, loop_->clock(), deadline);
+    auto [ec] = co_await socket_.async_wait(Socket::wait_read, asio::bind_cancellation_slot(limit.slot(), kAsTuple));
     if (ec) co_return failure_of(ec, limit.expired(), "read");
     co_return Result<void>();
 }

@@ -66,7 +66,6 @@ class Stream {
   private:
     Loop* loop_;
     Socket socket_;
-    Timer timer_;
 };
 
 }  // namespace execd::http

@@ -1,0 +1,314 @@
+#include "execd/config.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <cctype>
+#include <charconv>
+#include <cstdlib>
+
+#include "execd/version.hpp"
+
+namespace execd {
+
+namespace {
+
+using Set = Result<void> (*)(Config&, std::string const&);
+
+struct Option {
+    OptionInfo info;
+    Set set;
+};
+
+Failure wrong(std::string_view why) { return fail(Code::invalid_argument, "", std::string(why)); }
+
+Result<std::uint64_t> whole_number(std::string const& text, std::uint64_t lo, std::uint64_t hi) {
+    std::uint64_t n = 0;
+    auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (ec != std::errc() || end != text.data() + text.size() || n < lo || n > hi)
+        return wrong("expected a whole number from " + std::to_string(lo) + " to " + std::to_string(hi));
+    return n;
+}
+
+// "300ms", "2s", "1m30s" as Go writes durations; a bare number is seconds.
+Result<Duration> duration(std::string const& text) {
+    static constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
+        {"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"h", 3'600'000'000'000}, {"m", 60'000'000'000}, {"s", 1'000'000'000}};
+    std::string_view rest = text;
+    double total = 0;
+    bool any = false;
+    while (!rest.empty()) {
+        std::size_t used = 0;
+        while (used < rest.size() && (std::isdigit(static_cast<unsigned char>(rest[used])) != 0 || rest[used] == '.')) ++used;
+        double number = 0;
+        auto const [end, ec] = std::from_chars(rest.data(), rest.data() + used, number);
+        if (used == 0 || ec != std::errc() || end != rest.data() + used) return wrong("expected a duration such as 500ms, 10s or 1m30s");
+        rest.remove_prefix(used);
+        std::int64_t unit = rest.empty() ? 1'000'000'000 : 0;
+        for (auto const& [name, ns] : kUnits) {
+            if (!rest.starts_with(name) || (name == "m" && rest.starts_with("ms"))) continue;
+            unit = ns;
+            rest.remove_prefix(name.size());
+            break;
+        }
+        if (unit == 0) return wrong("expected a duration such as 500ms, 10s or 1m30s");
+        total += number * static_cast<double>(unit);
+        any = true;
+    }
+    if (!any || total > 1e18) return wrong("expected a duration such as 500ms, 10s or 1m30s");
+    return Duration(static_cast<std::int64_t>(total));
+}
+
+template <class T, T Config::*Member>
+Result<void> set_number(Config& c, std::string const& v, std::uint64_t lo, std::uint64_t hi) {
+    auto n = whole_number(v, lo, hi);
+    if (!n) return Failure(n.error());
+    c.*Member = static_cast<T>(*n);
+    return {};
+}
+
+template <Duration Config::*Member>
+Result<void> set_duration(Config& c, std::string const& v) {
+    auto d = duration(v);
+    if (!d) return Failure(d.error());
+    c.*Member = *d;
+    return {};
+}
+
+template <std::string Config::*Member>
+Result<void> set_text(Config& c, std::string const& v) {
+    c.*Member = v;
+    return {};
+}
+
+std::vector<std::string> comma_list(std::string_view text) {
+    std::vector<std::string> out;
+    while (!text.empty()) {
+        auto const comma = text.find(',');
+        std::string_view part = text.substr(0, comma);
+        while (part.starts_with(' ')) part.remove_prefix(1);
+        while (part.ends_with(' ')) part.remove_suffix(1);
+        if (!part.empty()) out.emplace_back(part);
+        text = comma == std::string_view::npos ? std::string_view() : text.substr(comma + 1);
+    }
+    return out;
+}
+
+Result<ListenAddress> listen_address(std::string const& text) {
+    ListenAddress out;
+    if (text.starts_with("unix:")) {
+        out.unix_path = text.substr(5);
+        if (out.unix_path.empty() || out.unix_path.size() > 107) return wrong("unix:PATH needs a path of 1 to 107 bytes");
+        return out;
+    }
+    auto const colon = text.rfind(':');
+    if (colon != std::string::npos) {
+        out.host = text.substr(0, colon);
+        if (out.host.starts_with('[') && out.host.ends_with(']')) out.host = out.host.substr(1, out.host.size() - 2);
+        if (out.host == "*") out.host.clear();
+    }
+    auto port = whole_number(colon == std::string::npos ? text : text.substr(colon + 1), 0, 65535);
+    if (!port) return wrong("expected PORT, ADDRESS:PORT (numeric) or unix:PATH");
+    out.port = static_cast<unsigned short>(*port);
+    return out;
+}
+
+Result<void> set_port(Config& c, std::string const& v) {
+    auto n = whole_number(v, 0, 65535);
+    if (!n) return Failure(n.error());
+    if (c.listen.empty()) c.listen.emplace_back();
+    c.listen.front().port = static_cast<unsigned short>(*n);
+    return {};
+}
+
+Result<void> set_host(Config& c, std::string const& v) {
+    if (c.listen.empty()) c.listen.emplace_back();
+    c.listen.front().host = v == "*" ? "" : v;
+    return {};
+}
+
+Result<void> add_listen(Config& c, std::string const& v) {
+    for (auto const& part : comma_list(v)) {
+        auto address = listen_address(part);
+        if (!address) return Failure(address.error());
+        if (c.listen.empty()) c.listen.emplace_back(ListenAddress{"", 8080, ""});
+        c.listen.push_back(*address);
+    }
+    return {};
+}
+
+Result<void> set_level(Config& c, std::string const& v) {
+    // Numbers as the original OpenSandbox daemon takes them (contracts/opensandbox.md §3.1).
+    static std::map<std::string, log::Level> const kLevels = {
+        {"debug", log::Level::debug}, {"info", log::Level::info}, {"warn", log::Level::warn},
+        {"error", log::Level::error}, {"off", log::Level::off},   {"0", log::Level::error},
+        {"1", log::Level::error},     {"2", log::Level::error},   {"3", log::Level::error},
+        {"4", log::Level::warn},      {"5", log::Level::info},    {"6", log::Level::info},
+        {"7", log::Level::debug}};
+    auto const at = kLevels.find(v);
+    if (at == kLevels.end()) return wrong("expected debug, info, warn, error, off, or 0 to 7");
+    c.log_level = at->second;
+    return {};
+}
+
+Result<void> set_envs(Config& c, std::string const& v) {
+    c.envs_file = v;
+    c.envs_file_defaulted = false;
+    return {};
+}
+
+Result<void> set_prewarm(Config& c, std::string const& v) {
+    c.prewarm = comma_list(v);
+    return {};
+}
+
+Result<void> set_origins(Config& c, std::string const& v) {
+    c.allowed_origins = comma_list(v);
+    return {};
+}
+
+Result<void> check_url(Config&, std::string const& v) {
+    if (!v.empty() && !v.starts_with("http://") && !v.starts_with("https://"))
+        return wrong("expected a URL that begins with http:// or https://");
+    return {};
+}
+
+Result<void> check_duration(Config&, std::string const& v) {
+    auto d = duration(v);
+    if (!d) return Failure(d.error());
+    return {};
+}
+
+Result<void> ignore(Config&, std::string const&) { return {}; }
+
+// Order is the order of --help and of application: --host and --port shape the first listener, --listen adds more.
+constexpr Option kOptions[] = {
+    {{"port", "EXECD_PORT", "N", "8080", "port of the main listener; 0 takes a free one"}, set_port},
+    {{"host", "EXECD_HOST", "ADDRESS", "", "numeric address of the main listener; empty is every address, IPv4 and IPv6"}, set_host},
+    {{"listen", "EXECD_LISTEN", "LIST", "", "more listeners, comma separated: PORT, ADDRESS:PORT or unix:PATH"}, add_listen},
+    {{"access-token", "EXECD_ACCESS_TOKEN", "TEXT", "", "secret that every request must carry (X-EXECD-ACCESS-TOKEN and the other dialects' headers)"}, set_text<&Config::access_token>},
+    {{"", "SANDBOX_API_KEY", "TEXT", "", "a second accepted secret, as an API key"}, set_text<&Config::api_key>},
+    {{"", "JWT_PUBLIC_KEY", "PEM", "", "RSA public key whose RS256 tokens are accepted"}, set_text<&Config::jwt_public_key>},
+    {{"allowed-origins", "EXECD_ALLOWED_ORIGINS", "LIST", "", "web origins besides our own that browsers may call from"}, set_origins},
+    {{"log-level", "EXECD_LOG_LEVEL", "LEVEL", "info", "debug, info, warn, error, off; or 0 to 7"}, set_level},
+    {{"log-file", "EXECD_LOG_FILE", "PATH", "", "write the log there instead of to standard output"}, set_text<&Config::log_file>},
+    {{"envs-file", "EXECD_ENVS", "PATH", "", "KEY=VALUE file read for every command; default is a file in the state directory"}, set_envs},
+    {{"cwd", "EXECD_CWD", "PATH", "", "directory in which commands start; default is the daemon's own"}, set_text<&Config::cwd>},
+    {{"state-dir", "EXECD_STATE_DIR", "PATH", "", "private directory for spill files and sockets; default below TMPDIR"}, set_text<&Config::state_dir>},
+    {{"python", "EXECD_PYTHON", "PATH", "", "Python whose kernels are found first; default is python3 on PATH"}, set_text<&Config::python>},
+    {{"prewarm", "EXECD_PREWARM", "LIST", "", "languages whose kernels are made ready at start, comma separated (python)"}, set_prewarm},
+    {{"max-connections", "EXECD_MAX_CONNECTIONS", "N", "20000", "connections at once; more are answered 503"},
+     [](Config& c, std::string const& v) { return set_number<std::size_t, &Config::max_connections>(c, v, 1, 1'000'000); }},
+    {{"upload-limit", "EXECD_UPLOAD_LIMIT", "BYTES", "1099511627776", "largest accepted upload"},
+     [](Config& c, std::string const& v) { return set_number<std::uint64_t, &Config::upload_limit>(c, v, 1, 1ULL << 62); }},
+    {{"drain-timeout", "EXECD_DRAIN_TIMEOUT", "DURATION", "10s", "how long SIGTERM waits for running requests"}, set_duration<&Config::drain>},
+    {{"graceful-shutdown-timeout", "EXECD_API_GRACE_SHUTDOWN", "DURATION", "0s", "keep a finished command's event stream open that long (the original's tail; not needed by any client)"}, set_duration<&Config::stream_tail>},
+    {{"jupyter-host", "JUPYTER_HOST", "URL", "", "accepted for compatibility: kernels are driven directly, without a Jupyter Server"}, check_url},
+    {{"jupyter-token", "JUPYTER_TOKEN", "TEXT", "", "accepted for compatibility, see --jupyter-host"}, ignore},
+    {{"jupyter-idle-poll-interval", "EXECD_JUPYTER_IDLE_POLL_INTERVAL", "DURATION", "100ms", "accepted for compatibility: nothing is polled"}, check_duration},
+};
+
+// The original takes Go's spelling -flag as well as --flag (contracts/opensandbox.md §3.1).
+std::vector<std::string> two_dashes(std::span<std::string const> args) {
+    std::vector<std::string> out;
+    bool options = true;
+    for (auto const& arg : args) {
+        options = options && arg != "--";
+        bool const one = options && arg.size() > 2 && arg[0] == '-' && arg[1] != '-' && std::isalpha(static_cast<unsigned char>(arg[1])) != 0;
+        out.push_back(one ? "-" + arg : arg);
+    }
+    return out;
+}
+
+Result<CommandLine> subcommand(std::span<std::string const> args) {
+    static std::map<std::string, Command, std::less<>> const kNames = {
+        {"doctor", Command::doctor}, {"kernel", Command::kernel}, {"fs-worker", Command::fs_worker}, {"help", Command::help}, {"version", Command::version}};
+    CommandLine out;
+    if (args.empty()) return out;
+    if (auto const at = kNames.find(args.front()); at != kNames.end()) {
+        out.command = at->second;
+        out.rest.assign(args.begin() + 1, args.end());
+    }
+    return out;
+}
+
+}  // namespace
+
+std::vector<OptionInfo> option_table() {
+    std::vector<OptionInfo> out;
+    for (auto const& option : kOptions) out.push_back(option.info);
+    return out;
+}
+
+std::string help_text() {
+    std::string out = "execd " + std::string(version()) +
+                      " - one daemon inside a sandbox: commands, sessions, code, files and ports over HTTP\n\n"
+                      "usage: execd [options]                 serve (arguments that are no options are ignored)\n"
+                      "       execd doctor [options]          say what works here and how to mend what does not\n"
+                      "       execd --version | --help\n\n"
+                      "options (-name, --name; = or a space before the value) and their environment variables:\n";
+    for (auto const& option : kOptions) {
+        auto const& info = option.info;
+        std::string left = info.flag.empty() ? "  (no flag)" : "  --" + std::string(info.flag) + " " + std::string(info.value);
+        left.resize(std::max<std::size_t>(left.size() + 2, 42), ' ');
+        out += left + std::string(info.env) + "\n        " + std::string(info.doc);
+        if (!info.initial.empty()) out += " [" + std::string(info.initial) + "]";
+        out += "\n";
+    }
+    out += "\nexit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 2 for a wrong option or value\n";
+    return out;
+}
+
+std::optional<std::string> process_environment(std::string_view name) {
+    char const* value = std::getenv(std::string(name).c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLookup env) {
+    auto out = subcommand(args);
+    if (!out) return out;
+    if (out->command == Command::kernel || out->command == Command::fs_worker) return out;
+    CLI::App app;
+    app.set_help_flag();
+    bool help = false;
+    bool show_version = false;
+    app.add_flag("-h,--help", help);
+    app.add_flag("--version", show_version);
+    app.allow_extras();
+    app.prefix_command(out->command == Command::serve);  // like Go: options end at the first word that is none
+    std::map<std::string_view, std::string> given;
+    for (auto const& option : kOptions)
+        if (!option.info.flag.empty())
+            app.add_option("--" + std::string(option.info.flag), given[option.info.flag])->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    auto words = two_dashes(out->command == Command::serve ? args : std::span(out->rest));
+    std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
+    try {
+        app.parse(words);
+    } catch (CLI::ParseError const& e) {
+        return fail(Code::invalid_argument, e.what());
+    }
+    for (auto const& extra : app.remaining())
+        if (extra.starts_with("--") && extra.size() > 2 && extra == app.remaining().front())
+            return fail(Code::invalid_argument, extra, "no such option, see --help");
+    if (help) out->command = Command::help;
+    if (show_version) out->command = Command::version;
+    for (auto const& option : kOptions) {
+        bool const flagged = !option.info.flag.empty() && app.count("--" + std::string(option.info.flag)) > 0;
+        std::optional<std::string> value;
+        if (flagged)
+            value = given[option.info.flag];
+        else if (auto from_env = env(option.info.env); from_env && !from_env->empty())
+            value = from_env;
+        if (!value) continue;
+        if (auto set = option.set(out->config, *value); !set)
+            return fail(Code::invalid_argument,
+                        flagged ? "--" + std::string(option.info.flag) : std::string(option.info.env), set.error().detail);
+    }
+    if (out->config.listen.empty()) out->config.listen.emplace_back();
+    if (out->config.listen.front().port == 0 && out->config.listen.front().unix_path.empty()) {
+        bool const asked = app.count("--port") > 0 || env("EXECD_PORT").value_or("") != "";
+        if (!asked) out->config.listen.front().port = 8080;
+    }
+    return out;
+}
+
+}  // namespace execd

@@ -1,0 +1,385 @@
+#include "execd/http/proxy.hpp"
+
+#include <algorithm>
+
+#include "base/both.hpp"
+#include "execd/http/chunked.hpp"
+#include "execd/http/fields.hpp"
+#include "execd/http/head_scan.hpp"
+#include "execd/http/target.hpp"
+
+namespace execd::http {
+
+namespace {
+
+constexpr std::size_t kSmallAnswer = 64U << 10;  // bytes: sent whole, with its length
+constexpr std::size_t kBlock = 256U << 10;
+
+bool hop_by_hop(std::string_view name) {
+    for (std::string_view hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE",
+                                 "Trailer", "Transfer-Encoding", "Upgrade"})
+        if (iequals(name, hop)) return true;
+    return false;
+}
+
+Failure unreachable(unsigned short port, std::string_view why) {
+    return fail(Code::unavailable, "proxy", "nothing answers on port " + std::to_string(port) + " (" + std::string(why) + ")");
+}
+
+}  // namespace
+
+// One connection to a port, with what was read from it beyond the last answer.
+struct ReverseProxy::Upstream {
+    std::unique_ptr<Stream> stream;
+    unsigned short port = 0;
+    std::string buffer;
+    std::size_t begin = 0;
+    bool reused = false;
+    TimePoint idle_since{};
+
+    [[nodiscard]] std::string_view buffered() const { return std::string_view(buffer).substr(begin); }
+    void consume(std::size_t n) {
+        begin += n;
+        if (begin == buffer.size()) {
+            buffer.clear();
+            begin = 0;
+        }
+    }
+    /// Appends more; false at the end or on error.
+    Task<Result<std::size_t>> more(Deadline deadline, std::size_t step = 16U << 10) {
+        std::size_t const had = buffer.size();
+        buffer.resize(had + step);
+        auto got = co_await stream->read_some({buffer.data() + had, step}, deadline);
+        buffer.resize(had + (got ? *got : 0));
+        co_return got;
+    }
+};
+
+// One request and its answer. Lives in the handler, and in the producer when the body is streamed.
+class ProxyExchange {
+  public:
+    ProxyExchange(ReverseProxy& proxy, unsigned short port) : proxy_(proxy), port_(port) {}
+
+    Task<Result<void>> begin(std::string const& head, bool fresh);
+    Task<Result<void>> read_head(bool to_head);
+    Task<Result<void>> send_body(BodyReader& body, bool chunked);
+    void fill_answer(Answer& answer, bool to_head) const;
+    /// The whole body when it is small and here already.
+    [[nodiscard]] std::optional<std::string> whole_body();
+    Task<Result<void>> relay_body(Writer& writer);
+    void done();
+
+    [[nodiscard]] unsigned status() const { return scan_.status_code; }
+    [[nodiscard]] bool reused() const { return upstream_ && upstream_->reused; }
+    [[nodiscard]] bool heard() const { return heard_; }
+    [[nodiscard]] unsigned short port() const { return port_; }
+    [[nodiscard]] std::unique_ptr<ReverseProxy::Upstream> release() { return std::move(upstream_); }
+    [[nodiscard]] ReverseProxy::Options const& options() const { return proxy_.options_; }
+    [[nodiscard]] Clock& clock() const { return proxy_.loop_->clock(); }
+
+  private:
+    ReverseProxy& proxy_;
+    unsigned short port_;
+    std::unique_ptr<ReverseProxy::Upstream> upstream_;
+    std::string head_;
+    HeadScan scan_;
+    bool heard_ = false;
+    bool body_done_ = false;
+};
+
+ReverseProxy::ReverseProxy(Loop& loop, Options options) : loop_(&loop), options_(std::move(options)) {}
+ReverseProxy::~ReverseProxy() { *alive_ = false; }
+
+std::size_t ReverseProxy::idle_upstreams() const {
+    std::size_t n = 0;
+    for (auto const& [port, list] : idle_) n += list.size();
+    return n;
+}
+
+Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::take(unsigned short port, bool fresh) {
+    auto& pool = idle_[port];
+    TimePoint const oldest = loop_->clock().now() - options_.keep_idle;
+    while (!pool.empty() && pool.front()->idle_since < oldest) pool.pop_front();
+    while (!fresh && !pool.empty()) {
+        auto upstream = std::move(pool.back());
+        pool.pop_back();
+        // A server that closed it meanwhile has left an end to read; stray bytes would answer the wrong request.
+        char byte = 0;
+        bool would_block = false;
+        auto probe = upstream->stream->try_read({&byte, 1}, would_block);
+        if (!probe || !would_block) continue;
+        upstream->reused = true;
+        co_return upstream;
+    }
+    Deadline const deadline = Deadline::in(loop_->clock(), options_.connect);
+    auto stream = co_await Stream::connect(*loop_, "127.0.0.1", port, deadline);
+    if (!stream) {
+        auto v6 = co_await Stream::connect(*loop_, "::1", port, deadline);
+        if (!v6) co_return unreachable(port, errno_text(stream.error().sys != 0 ? stream.error().sys : ETIMEDOUT));
+        stream = std::move(v6);
+    }
+    auto upstream = std::make_unique<Upstream>();
+    upstream->stream = std::move(*stream);
+    upstream->port = port;
+    co_return upstream;
+}
+
+void ReverseProxy::give_back(std::unique_ptr<Upstream> upstream) {
+    auto& pool = idle_[upstream->port];
+    upstream->idle_since = loop_->clock().now();
+    upstream->buffer.shrink_to_fit();
+    pool.push_back(std::move(upstream));
+    if (pool.size() > options_.idle_per_port) pool.pop_front();
+}
+
+std::string ReverseProxy::request_head(Call const& call, std::string const& target) const {
+    Head const& head = *call.head;
+    std::string out;
+    out.reserve(head.raw.size() + 256);
+    out.append(head.method).append(" ").append(target).append(" HTTP/1.1\r\n");
+    std::string_view forwarded_for;
+    std::string_view real_ip;
+    for (auto const& [name, value] : head.fields) {
+        if (iequals(name, "X-Forwarded-For")) forwarded_for = value;
+        if (iequals(name, "X-Real-IP")) real_ip = value;
+    }
+    for (auto const& [name, value] : head.fields) {
+        // What the Connection header names is for this hop only.
+        if (hop_by_hop(name) || iequals(name, "X-Forwarded-For") || iequals(name, "X-Forwarded-Proto") ||
+            iequals(name, "X-Forwarded-Host") || iequals(name, "Expect") ||
+            (head.has_token("Connection", name) && !iequals(name, "Host") && !iequals(name, "Content-Length")))
+            continue;
+        if (options_.is_credential && options_.is_credential(name, value)) continue;
+        out.append(name).append(": ").append(value).append("\r\n");
+    }
+    std::string_view const first = forwarded_for.substr(0, forwarded_for.find(','));
+    out.append("X-Forwarded-For: ");
+    if (!first.empty() || !real_ip.empty()) out.append(first.empty() ? real_ip : first).append(", ");
+    out.append(call.peer).append("\r\nX-Forwarded-Proto: http\r\n");
+    if (head.chunked) out.append("Transfer-Encoding: chunked\r\n");
+    if (head.upgrade) out.append("Connection: Upgrade\r\nUpgrade: ").append(head.find("Upgrade").value_or("")).append("\r\n");
+    out.append("\r\n");
+    return out;
+}
+
+// ---- one exchange ---------------------------------------------------------------------------------------------------
+
+Task<Result<void>> ProxyExchange::begin(std::string const& head, bool fresh) {
+    heard_ = false;
+    auto upstream = co_await proxy_.take(port_, fresh);
+    if (!upstream) co_return Failure(upstream.error());
+    upstream_ = std::move(*upstream);
+    co_return co_await upstream_->stream->write(head, options().stall);
+}
+
+Task<Result<void>> ProxyExchange::read_head(bool to_head) {
+    std::size_t resume = 0;
+    for (;;) {
+        auto const end = find_head_end(upstream_->buffered(), resume);
+        if (end) {
+            head_.assign(upstream_->buffered().substr(0, *end));
+            upstream_->consume(*end);
+            resume = 0;
+            scan_ = scan_response_head(head_, to_head);
+            if (!scan_.ok())
+                co_return fail(Code::unavailable, "proxy", "port " + std::to_string(port_) + " broke HTTP: " + std::string(scan_.text()));
+            if (scan_.status_code >= 200 || scan_.status_code == 101) co_return Result<void>();
+            continue;  // 100, 103: not ours to pass on
+        }
+        if (upstream_->buffered().size() > options().head_bytes)
+            co_return fail(Code::unavailable, "proxy", "port " + std::to_string(port_) + " sent too large a head");
+        // A handler behind the port may think as long as it likes; our client's leaving ends the wait.
+        auto got = co_await upstream_->more(Deadline::never());
+        if (!got) co_return unreachable(port_, got.error().message());
+        if (*got == 0) co_return unreachable(port_, "it closed the connection without an answer");
+        heard_ = true;
+    }
+}
+
+Task<Result<void>> ProxyExchange::send_body(BodyReader& body, bool chunked) {
+    for (;;) {
+        auto piece = co_await body.next();
+        if (!piece) co_return Failure(piece.error());
+        if (piece->empty()) break;
+        ChunkHead const mark = chunk_head(piece->size());
+        iovec parts[3];
+        std::size_t n = 0;
+        if (chunked) parts[n++] = {const_cast<char*>(mark.bytes.data()), mark.size};
+        parts[n++] = {const_cast<char*>(piece->data()), piece->size()};
+        if (chunked) parts[n++] = {const_cast<char*>(kChunkEnd.data()), kChunkEnd.size()};
+        auto sent = co_await upstream_->stream->write(std::span(parts, n), options().stall);
+        if (!sent) co_return sent;
+    }
+    if (chunked) co_return co_await upstream_->stream->write(kLastChunk, options().stall);
+    co_return Result<void>();
+}
+
+void ProxyExchange::fill_answer(Answer& answer, bool to_head) const {
+    answer.status = scan_.status_code;
+    std::string_view connection;
+    for_each_field(scan_.field_lines, [&connection](std::string_view name, std::string_view value) {
+        if (iequals(name, "Connection")) connection = value;
+    });
+    for_each_field(scan_.field_lines, [&](std::string_view name, std::string_view value) {
+        bool const length = iequals(name, "Content-Length");
+        if (hop_by_hop(name) || iequals(name, "Date") || (length && !to_head) || (!length && has_token(connection, name))) return;
+        answer.headers.add(name, std::string(value));
+    });
+    if (scan_.status_code == 101) {
+        for_each_field(scan_.field_lines, [&](std::string_view name, std::string_view value) {
+            if (iequals(name, "Upgrade")) answer.headers.set("Upgrade", std::string(value));
+        });
+        answer.headers.set("Connection", "Upgrade");
+    }
+    if (scan_.body == BodyKind::length) answer.known_length = scan_.content_length;
+}
+
+std::optional<std::string> ProxyExchange::whole_body() {
+    if (scan_.body == BodyKind::none) {
+        body_done_ = true;
+        return std::string();
+    }
+    if (scan_.body != BodyKind::length || scan_.content_length > kSmallAnswer) return std::nullopt;
+    if (upstream_->buffered().size() < scan_.content_length) return std::nullopt;
+    std::string body(upstream_->buffered().substr(0, scan_.content_length));
+    upstream_->consume(body.size());
+    body_done_ = true;
+    return body;
+}
+
+Task<Result<void>> ProxyExchange::relay_body(Writer& writer) {
+    std::uint64_t left = scan_.content_length;
+    ChunkedDecoder decoder;
+    if (scan_.body == BodyKind::none) body_done_ = true;
+    // The head goes out now: the first byte of an event stream may be a long way off.
+    if (!body_done_ && upstream_->buffered().empty())
+        if (auto sent = co_await writer.flush(); !sent) co_return sent;
+    while (!body_done_) {
+        std::string_view block = upstream_->buffered();
+        std::size_t const had = block.size();
+        if (scan_.body == BodyKind::chunked) {
+            for (bool more = true; more;) {
+                auto const step = decoder.next(block);
+                if (step.event == ChunkedDecoder::Event::data) writer.out().append(step.data);
+                if (step.event == ChunkedDecoder::Event::fault)
+                    co_return fail(Code::io, "proxy", std::string(to_string(decoder.fault())));
+                body_done_ = step.event == ChunkedDecoder::Event::end;
+                more = step.event == ChunkedDecoder::Event::data;
+            }
+            upstream_->consume(had - block.size());
+            if (!writer.out().empty())
+                if (auto sent = co_await writer.flush(); !sent) co_return sent;
+        } else if (had > 0) {
+            std::string_view const piece = scan_.body == BodyKind::length ? block.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, had))) : block;
+            if (auto sent = co_await writer.write(piece); !sent) co_return sent;
+            left -= piece.size();
+            upstream_->consume(piece.size());
+            body_done_ = scan_.body == BodyKind::length && left == 0;
+        }
+        if (body_done_) break;
+        auto got = co_await upstream_->more(Deadline::never(), kBlock);
+        if (!got) co_return Failure(got.error());
+        if (*got > 0) continue;
+        if (scan_.body == BodyKind::until_close) break;
+        co_return fail(Code::io, "proxy", "port " + std::to_string(port_) + " closed the connection inside its answer");
+    }
+    done();
+    co_return Result<void>();
+}
+
+void ProxyExchange::done() {
+    if (upstream_ && body_done_ && scan_.keep_alive && upstream_->buffered().empty() && scan_.body != BodyKind::until_close)
+        proxy_.give_back(std::move(upstream_));
+    upstream_.reset();
+}
+
+namespace {
+
+class Relay final : public Producer {
+  public:
+    explicit Relay(std::unique_ptr<ProxyExchange> exchange) : exchange_(std::move(exchange)) {}
+    Task<Result<void>> produce(Writer& writer) override { co_return co_await exchange_->relay_body(writer); }
+
+  private:
+    std::unique_ptr<ProxyExchange> exchange_;
+};
+
+// A request with a body: its bytes and the answer's flow at the same time.
+class DuplexRelay final : public Producer {
+  public:
+    DuplexRelay(std::unique_ptr<ProxyExchange> exchange, BodyReader& body, bool chunked)
+        : exchange_(std::move(exchange)), body_(body), chunked_(chunked) {}
+    Task<Result<void>> produce(Writer& writer) override {
+        co_await both(send(), receive(writer));
+        co_return result_;
+    }
+
+  private:
+    Task<void> send() {
+        auto sent = co_await exchange_->send_body(body_, chunked_);
+        // An upstream may answer (413, 401) without reading on: its answer counts, not our broken write.
+        if (!sent && sent.error().where == "body") result_ = sent;
+    }
+    Task<void> receive(Writer& writer) {
+        auto head = co_await exchange_->read_head(false);
+        if (head) {
+            exchange_->fill_answer(writer.answer(), false);
+            head = co_await exchange_->relay_body(writer);
+        }
+        if (result_) result_ = head;
+    }
+    std::unique_ptr<ProxyExchange> exchange_;
+    BodyReader& body_;
+    bool chunked_;
+    Result<void> result_;
+};
+
+class Tunnel final : public Upgrade {
+  public:
+    Tunnel(std::unique_ptr<ReverseProxy::Upstream> upstream, Duration stall) : upstream_(std::move(upstream)), stall_(stall) {}
+    Task<void> run(Stream& client, std::string early) override {
+        std::string for_client(upstream_->buffered());
+        co_await tunnel(client, *upstream_->stream, std::move(for_client), std::move(early), stall_);
+    }
+
+  private:
+    std::unique_ptr<ReverseProxy::Upstream> upstream_;
+    Duration stall_;
+};
+
+}  // namespace
+
+Task<Result<Answer>> ReverseProxy::forward(Call& call, unsigned short port, std::string target) {
+    Head const& head = *call.head;
+    std::string const request = request_head(call, target);
+    bool const to_head = head.method == "HEAD";
+    auto exchange = std::make_unique<ProxyExchange>(*this, port);
+    if (head.has_body()) {
+        // A body cannot be sent twice, so it does not ride on a connection that may be closing.
+        if (auto begun = co_await exchange->begin(request, true); !begun) co_return Failure(begun.error());
+        co_return Answer::stream("", std::make_unique<DuplexRelay>(std::move(exchange), *call.body, head.chunked));
+    }
+    for (bool fresh = head.upgrade;; fresh = true) {
+        auto begun = co_await exchange->begin(request, fresh);
+        if (begun) begun = co_await exchange->read_head(to_head);
+        if (begun) break;
+        bool const try_again = exchange->reused() && !exchange->heard();
+        if (!try_again) co_return Failure(begun.error());
+    }
+    Answer answer;
+    exchange->fill_answer(answer, to_head);
+    if (exchange->status() == 101) {
+        answer.body = std::make_unique<Tunnel>(exchange->release(), options_.stall);
+        co_return answer;
+    }
+    if (auto body = exchange->whole_body()) {
+        answer.body = std::move(*body);
+        answer.known_length.reset();
+        exchange->done();
+        co_return answer;
+    }
+    answer.body = std::make_unique<Relay>(std::move(exchange));
+    co_return answer;
+}
+
+}  // namespace execd::http
