@@ -26,9 +26,10 @@ std::vector<std::string_view> split(std::string_view line, char by) {
     }
 }
 
+// An id: 4294967295 is none, the kernel reads it as "leave it as it is", which for a change of user means root.
 bool number(std::string_view text, std::uint32_t& out) {
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
-    return ec == std::errc() && end == text.data() + text.size() && !text.empty();
+    return ec == std::errc() && end == text.data() + text.size() && !text.empty() && out != UINT32_MAX;
 }
 
 std::string read_small(char const* path) {

@@ -59,6 +59,7 @@ class Timer {
     Clock* clock_;
     std::multimap<TimePoint, Timer*>::iterator place_{};
     std::function<void()> fire_;
+    std::uint64_t serial_ = 0;
     bool armed_ = false;
 };
 
@@ -76,7 +77,7 @@ class Clock {
     friend class Timer;
     /// The earliest due time changed (TimePoint::max() = nothing armed).
     virtual void earliest_changed(TimePoint at) = 0;
-    /// Runs everything due at `now`.
+    /// Runs everything due at `now` that was armed before the call, in order of due time.
     void fire_due(TimePoint now);
     [[nodiscard]] TimePoint next_due() const {
         return due_.empty() ? TimePoint::max() : due_.begin()->first;
@@ -84,6 +85,7 @@ class Clock {
 
   private:
     std::multimap<TimePoint, Timer*> due_;
+    std::uint64_t armed_so_far_ = 0;
 };
 
 /// The steady clock on an io_context; one kernel timer serves all Timers.

@@ -8,22 +8,23 @@
 
 namespace execd {
 
-// The handler type of a plain co_await is fixed by kUseTask, so it could be stored as itself; erasing it keeps the
-// header free of Asio's details at the price of one allocation per wait.
+// The handler type of a plain co_await is fixed by kUseTask, so it could be stored as itself; erasing it
+// keeps the header free of Asio's details at the price of one allocation per wait.
 struct Event::Waiter {
     virtual ~Waiter() = default;
-    virtual void complete(bool notified) = 0;
+    /// `from_slot`: called by the cancellation slot's own handler, which must not be destroyed while it runs.
+    virtual void complete(bool notified, bool from_slot) = 0;
     std::list<std::shared_ptr<Waiter>>* in = nullptr;
     std::list<std::shared_ptr<Waiter>>::iterator place;
     std::optional<Timer> timer;
 
-    void finish(bool notified) {
+    void finish(bool notified, bool from_slot = false) {
         if (in == nullptr) return;
         auto self = *place;  // keeps us alive past the erase
         auto* list = std::exchange(in, nullptr);
         list->erase(place);
         timer.reset();
-        complete(notified);
+        complete(notified, from_slot);
     }
 };
 
@@ -33,10 +34,10 @@ template <class Handler>
 struct WaiterOf final : Event::Waiter {
     explicit WaiterOf(Handler h) : handler(std::move(h)) {}
     Handler handler;
-    void complete(bool notified) override {
+    void complete(bool notified, bool from_slot) override {
         auto executor = asio::get_associated_executor(handler);
         auto slot = asio::get_associated_cancellation_slot(handler);
-        if (slot.is_connected()) slot.clear();
+        if (slot.is_connected() && !from_slot) slot.clear();
         asio::post(executor, [h = std::move(handler), notified]() mutable { std::move(h)(notified); });
     }
 };
@@ -50,7 +51,7 @@ auto async_wait(std::list<std::shared_ptr<Event::Waiter>>& waiters, Clock* clock
             auto slot = asio::get_associated_cancellation_slot(waiter->handler);
             if (slot.is_connected())
                 slot.assign([weak = std::weak_ptr<Event::Waiter>(waiter)](asio::cancellation_type) {
-                    if (auto w = weak.lock()) w->finish(false);
+                    if (auto w = weak.lock()) w->finish(false, true);
                 });
             if (clock != nullptr && !deadline.is_never()) {
                 waiter->timer.emplace(*clock);

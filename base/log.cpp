@@ -10,7 +10,10 @@
 
 #include <atomic>
 #include <chrono>
+#include <future>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/signals.hpp"
 
@@ -19,10 +22,18 @@ namespace execd::log {
 namespace {
 std::atomic<Level> g_level{Level::off};
 std::atomic<Sink> g_sink{nullptr};
+std::mutex g_mutex;  // of the two below
 std::shared_ptr<spdlog::details::thread_pool> g_pool;
 std::shared_ptr<spdlog::async_logger> g_logger;
 
-constexpr std::size_t kQueue = 4096;  // lines; when stdout stalls the oldest are dropped, never the reactor held
+std::shared_ptr<spdlog::async_logger> logger() {
+    std::lock_guard const lock(g_mutex);
+    return g_logger;
+}
+
+constexpr auto kShutdownWait = std::chrono::seconds(2);
+constexpr std::size_t kQueue =
+    4096;  // lines; when stdout stalls the oldest are dropped, never the reactor held
 
 char const* name_of(Level level) {
     switch (level) {
@@ -48,8 +59,10 @@ bool init(Options const& options, std::string& why) {
     if (!sink) sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
     sink->set_pattern("%v");
     BlockAllSignals const blocked;
+    std::lock_guard const lock(g_mutex);
     g_pool = std::make_shared<spdlog::details::thread_pool>(kQueue, 1);
-    g_logger = std::make_shared<spdlog::async_logger>("execd", sink, g_pool, spdlog::async_overflow_policy::overrun_oldest);
+    g_logger = std::make_shared<spdlog::async_logger>("execd", sink, g_pool,
+                                                      spdlog::async_overflow_policy::overrun_oldest);
     g_logger->set_level(spdlog::level::trace);
     g_logger->flush_on(spdlog::level::trace);
     g_level = options.level;
@@ -58,8 +71,27 @@ bool init(Options const& options, std::string& why) {
 
 void shutdown() {
     g_level = Level::off;
-    g_logger.reset();
-    g_pool.reset();  // joins after the queue is written
+    std::shared_ptr<spdlog::details::thread_pool> pool;
+    {
+        std::lock_guard const lock(g_mutex);
+        g_logger.reset();
+        pool.swap(g_pool);
+    }
+    if (!pool) return;
+    // Ending the pool joins its thread after the queue is written, which a reader of our stdout that has
+    // stopped reading can hold up for ever: give it a while, then leave it behind.
+    auto done = std::make_shared<std::promise<void>>();
+    auto written = done->get_future();
+    try {
+        BlockAllSignals const blocked;
+        std::thread([pool = std::move(pool), done]() mutable {
+            pool.reset();
+            done->set_value();
+        }).detach();
+    } catch (std::system_error const&) {
+        return;  // no thread to be had: the pool was joined here
+    }
+    written.wait_for(kShutdownWait);
 }
 
 bool enabled(Level level) { return level >= g_level.load(std::memory_order_relaxed); }
@@ -84,7 +116,9 @@ void write(Level level, std::string_view event, Fields fields) {
                          .count();
     std::string const line = render(level, event, fields, now);
     if (sink != nullptr) sink(line);
-    if (enabled(level) && g_logger) g_logger->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+    if (!enabled(level)) return;
+    if (auto const out = logger())
+        out->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace execd::log

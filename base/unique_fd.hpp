@@ -2,6 +2,7 @@
 #pragma once
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 namespace execd {
@@ -23,8 +24,11 @@ class UniqueFd {
     [[nodiscard]] explicit operator bool() const noexcept { return fd_ >= 0; }
     [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
     void reset(int fd = -1) noexcept {
-        if (fd_ >= 0) ::close(fd_);  // never retried: on Linux the descriptor is gone even after EINTR
-        fd_ = fd;
+        int const old = std::exchange(fd_, fd);
+        if (old < 0 || old == fd) return;
+        int const kept = errno;  // an error path reads errno after its descriptors have gone out of scope
+        ::close(old);            // never retried: on Linux the descriptor is gone even after EINTR
+        errno = kept;
     }
 
   private:

@@ -7,9 +7,16 @@ namespace {
 
 // Any chunking of any bytes must give the same text as decoding them at once.
 TEST(Utf8Decoder, EveryChunkingGivesTheSameText) {
-    std::string const samples[] = {
-        "plain ascii", "h\xC3\xA9llo \xE2\x82\xAC \xF0\x9F\x98\x80", "\xC3", "a\xE2\x82", "\xF0\x9F\x98",
-        "\xED\xA0\x80 surrogate", "\xC0\xAF overlong", "\xFF\xFE", "\xE2\x28\xA1", std::string("a\0b", 3)};
+    std::string const samples[] = {"plain ascii",
+                                   "h\xC3\xA9llo \xE2\x82\xAC \xF0\x9F\x98\x80",
+                                   "\xC3",
+                                   "a\xE2\x82",
+                                   "\xF0\x9F\x98",
+                                   "\xED\xA0\x80 surrogate",
+                                   "\xC0\xAF overlong",
+                                   "\xFF\xFE",
+                                   "\xE2\x28\xA1",
+                                   std::string("a\0b", 3)};
     for (auto const& sample : samples) {
         std::string const whole = to_utf8(sample);
         EXPECT_TRUE(is_utf8(whole));
