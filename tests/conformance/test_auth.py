@@ -17,7 +17,7 @@ PROTECTED = [
     ("GET", "/code/contexts/x"), ("DELETE", "/code/contexts/x"), ("GET", "/files/info"), ("POST", "/files/upload"),
     ("GET", "/files/download"), ("GET", "/files/search"), ("POST", "/files/mv"), ("POST", "/files/permissions"),
     ("POST", "/files/replace"), ("DELETE", "/files?path=/x"), ("GET", "/directories/list"), ("POST", "/directories"),
-    ("DELETE", "/directories?path=/x"), ("GET", "/nope"), ("POST", "/nope/deeper"), ("GET", "/command"),
+    ("DELETE", "/directories?path=/x"), ("GET", "/ping/nope"), ("POST", "/files/nope/deeper"), ("GET", "/command"),
     ("GET", "/proxy/8080/x"), ("GET", "/proxy"), ("GET", "/command/status/x"), ("GET", "/metrics"),
     ("POST", "/session"), ("POST", "/pty"), ("GET", "/v1/isolated/capabilities"),
 ]
@@ -36,6 +36,13 @@ def test_everything_else_needs_the_token(daemon_with_token, method, target):
         refused(wire.request(method, target, [(NAME, "wrong")]))
     with daemon_with_token.wire() as wire:
         assert wire.request(method, target, [(NAME, daemon_with_token.token)]).status != 401
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "HEAD"])
+def test_paths_that_nobody_owns_need_it_too(daemon_with_token, method):
+    with daemon_with_token.wire() as wire:
+        assert wire.request(method, "/nope/deeper").status == 401
+        assert wire.request(method, "/nope/deeper", [(NAME, daemon_with_token.token)]).status == 404
 
 
 @pytest.mark.parametrize("value", ["", " ", "conformance-token-471", "conformance-token-47110",

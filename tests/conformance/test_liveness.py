@@ -35,10 +35,10 @@ def test_ready_becomes_200(daemon):
 
 
 @pytest.mark.parametrize(("method", "target"), [
-    ("GET", "/nope"), ("GET", "/nope/deeper?x=1"), ("POST", "/nope"), ("PUT", "/command"), ("GET", "/command"),
+    ("GET", "/ping/nope"), ("GET", "/code/nope?x=1"), ("POST", "/files/nope"), ("PUT", "/command"), ("GET", "/command"),
     ("POST", "/ping"), ("PATCH", "/code"), ("GET", "/code/context"), ("POST", "/files/info"), ("GET", "/proxy"),
     ("GET", "/command/status"), ("GET", "/code/contexts/a/b"), ("OPTIONS", "/ping"), ("OPTIONS", "/command"),
-    ("OPTIONS", "/nope"), ("DELETE", "/ping"),
+    ("OPTIONS", "/code/nope"), ("DELETE", "/ping"),
 ])
 def test_unknown_route_or_method_is_the_18_byte_404(daemon, method, target):
     answer = daemon.call(method, target)
@@ -49,7 +49,7 @@ def test_unknown_route_or_method_is_the_18_byte_404(daemon, method, target):
     assert answer.header("Access-Control-Allow-Origin") is None
 
 
-@pytest.mark.parametrize("target", ["/ping", "/nope", "/files/info", "/command"])
+@pytest.mark.parametrize("target", ["/ping", "/command/nope", "/files/info", "/command"])
 def test_head_is_404_with_the_same_headers_and_no_body(daemon, target):
     with daemon.wire() as wire:
         answer = wire.request("HEAD", target)
@@ -57,6 +57,13 @@ def test_head_is_404_with_the_same_headers_and_no_body(daemon, target):
         assert answer.header("Content-Type") == "text/plain"
         assert answer.header("Content-Length") == "18"
         # The connection must still be in step: a body sent by mistake would be read as the next head.
+        assert wire.request("GET", "/ping").status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "HEAD", "DELETE", "BREW"])
+def test_a_path_that_nobody_owns_is_404(daemon, method):
+    with daemon.wire() as wire:
+        assert wire.request(method, "/nope/deeper").status == 404
         assert wire.request("GET", "/ping").status == 200
 
 
