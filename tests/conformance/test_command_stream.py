@@ -76,7 +76,7 @@ def test_blank_lines_for_sdks_before_1_1(daemon):
     assert frames.texts(daemon.command(BLANKS, OLD_SDK)) == ["a", "\n", "b", "\n", "\n", "c"]
 
 
-@pytest.mark.parametrize("agent", ["OpenSandbox-Python-SDK/0.1.9", "OpenSandbox-JavaScript-SDK/0.1.11",
+@pytest.mark.parametrize("agent", ["OpenSandbox-Python-SDK/0.1.9", "OpenSandbox-JS-SDK/0.1.11",
                                    "OpenSandbox-Kotlin-SDK/0.5.0 okhttp/4"])
 def test_terminators_are_stripped_for_every_old_sdk(daemon, agent):
     events = daemon.command("echo hi; echo there", [("User-Agent", agent)])
