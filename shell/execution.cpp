@@ -1,0 +1,260 @@
+#include "shell/execution.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/write.hpp>
+
+#include "base/log.hpp"
+
+namespace execd::shell {
+
+namespace {
+/// How long the verdict waits for pipes that something else still holds open.
+constexpr Duration kOutputGrace = std::chrono::milliseconds(50);
+
+Duration of(timeval const& t) {
+    return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
+}
+
+Usage usage_of(rusage const& usage) {
+    return {of(usage.ru_utime), of(usage.ru_stime), static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
+}
+}  // namespace
+
+Execution::Execution(Loop& loop, Scope& scope, std::shared_ptr<SpillStore> store, ExecutionSpec const& spec)
+    : loop_(&loop),
+      scope_(&scope),
+      id_(spec.id),
+      owner_(spec.owner),
+      label_(spec.label),
+      text_(spec.text),
+      digest_(spec.digest),
+      journal_(std::make_shared<Journal>(loop, std::move(store), spec.journal)),
+      terminal_(spec.terminal.has_value()),
+      size_(spec.terminal.value_or(WindowSize())),
+      timeout_(loop.clock()),
+      kill_timer_(loop.clock()) {}
+
+Execution::~Execution() = default;
+
+void Execution::add_pump(Stream stream, UniqueFd fd) {
+    pumps_.push_back({stream, std::make_unique<Descriptor>(loop_->executor(), fd.release())});
+}
+
+void Execution::began(std::shared_ptr<Process> process, Duration timeout) {
+    process_ = std::move(process);
+    auto const self = shared_from_this();
+    open_pumps_ = pumps_.size();
+    for (auto& p : pumps_) {
+        Stream const stream = p.stream;
+        if (!scope_->spawn(std::string("execution.").append(to_string(stream)), pump(self, &p)))
+            --open_pumps_;
+    }
+    if (timeout > Duration::zero())
+        timeout_.arm(Deadline::in(loop_->clock(), timeout), [weak = weak_from_this()] {
+            if (auto me = weak.lock()) me->expire(TimedOut::Kind::hard);
+        });
+    if (!scope_->spawn("execution.supervise", supervise(self))) {
+        // Shutting down: the scope takes nothing new, so this one ends here.
+        kill_tree();
+        Verdict verdict;
+        verdict.ending = Lost{"started while the daemon was shutting down"};
+        publish(std::move(verdict));
+    }
+}
+
+void Execution::failed(SpawnFailure const& failure) {
+    pumps_.clear();
+    Verdict verdict;
+    verdict.ending = FailedToStart{failure.step, failure.error};
+    publish(std::move(verdict));
+    journal_->close();
+}
+
+Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
+    struct Ended {
+        Execution* execution;
+        ~Ended() {
+            --execution->open_pumps_;
+            execution->pumps_event_.notify_all();
+        }
+    } const ended{self.get()};
+    while (true) {
+        if (journal_->needs_room()) co_await journal_->make_room();
+        Journal::Fill const got = journal_->fill(pump->from->native_handle(), pump->stream);
+        if (got.error != 0) log::warn("execution.read_failed", {{"id", id_}, {"errno", got.error}});
+        if (got.end || got.error != 0) break;
+        if (got.bytes > 0) {
+            co_await asio::post(loop_->executor(), kUseTask);  // readers and everybody else have their turn
+            continue;
+        }
+        auto const [ec] = co_await pump->from->async_wait(Descriptor::wait_read, kAsTuple);
+        if (ec) break;
+    }
+    boost::system::error_code ignored;
+    pump->from->close(ignored);
+}
+
+Ending Execution::ending_of(ExitStatus const& status) const {
+    if (cause_) return *cause_;
+    if (status.signaled) return Signaled{status.value, status.core};
+    return Exited{status.value};
+}
+
+Task<void> Execution::supervise([[maybe_unused]] std::shared_ptr<Execution> self) {
+    while (process_->running()) {
+        co_await process_->wait(Deadline::never());
+    }
+    timeout_.cancel();
+    kill_timer_.cancel();
+    Deadline const grace = Deadline::in(loop_->clock(), kOutputGrace);
+    while (open_pumps_ > 0) {
+        bool const told = co_await pumps_event_.wait(loop_->clock(), grace);
+        if (!told) break;
+    }
+
+    ExitStatus const& status = process_->status();
+    Verdict verdict;
+    verdict.ending = ending_of(status);
+    if (status.signaled)
+        verdict.status = Signaled{status.value, status.core};
+    else
+        verdict.status = Exited{status.value};
+    verdict.usage = usage_of(status.usage);
+    verdict.output_open = open_pumps_ > 0;
+    publish(std::move(verdict));
+
+    while (open_pumps_ > 0) co_await pumps_event_.wait();
+    pumps_.clear();
+    journal_->close();
+}
+
+void Execution::publish(Verdict verdict) {
+    if (verdict_) return;
+    verdict.at = loop_->clock().now();
+    verdict.wall = loop_->clock().wall();
+    verdict_ = std::move(verdict);
+    shut_input();
+    // The verdict first: a reader that finds its end must find the verdict too.
+    journal_->mark_verdict();
+    ended_event_.notify_all();
+    if (on_ended_) on_ended_(*this);
+}
+
+Task<bool> Execution::ended(Deadline deadline) {
+    auto const self = shared_from_this();
+    while (!verdict_) {
+        bool const told = co_await ended_event_.wait(loop_->clock(), deadline);
+        if (!told) break;
+    }
+    co_return verdict_.has_value();
+}
+
+Result<void> Execution::signal(int number) {
+    if (!process_) return fail(Code::gone, "signal", "the execution has ended");
+    return process_->signal_group(number);
+}
+
+Task<Result<void>> Execution::write(std::string bytes, Deadline deadline) {
+    auto const self = shared_from_this();
+    while (input_ && writing_) {
+        bool const told = co_await input_event_.wait(loop_->clock(), deadline);
+        if (!told) co_return fail(Code::timed_out, "stdin");
+    }
+    if (!input_) co_return fail(verdict_ ? Code::gone : Code::conflict, "stdin", "it is closed");
+    struct Turn {
+        Execution* execution;
+        explicit Turn(Execution* e) : execution(e) { e->writing_ = true; }
+        ~Turn() {
+            execution->writing_ = false;
+            execution->input_event_.notify_all();
+        }
+    } const turn(this);
+    bool expired = false;
+    Timer timer(loop_->clock());
+    auto const input = input_;  // the end of the process lets go of it
+    timer.arm(deadline, [&input, &expired] {
+        expired = true;
+        boost::system::error_code ignored;
+        input->cancel(ignored);
+    });
+    auto const [ec, n] = co_await asio::async_write(*input, asio::buffer(bytes), kAsTuple);
+    if (expired) co_return fail(Code::timed_out, "stdin", std::to_string(n) + " bytes were written");
+    if (ec) co_return fail(Code::disconnected, "stdin", ec.message());
+    co_return Result<void>();
+}
+
+Task<void> Execution::feed([[maybe_unused]] std::shared_ptr<Execution> self, std::string bytes) {
+    auto const result = co_await write(std::move(bytes), Deadline::never());
+    if (!result) log::debug("execution.stdin", {{"id", id_}, {"why", result.error().message()}});
+    (void)close_input();
+}
+
+Result<void> Execution::close_input() {
+    if (!input_) return fail(verdict_ ? Code::gone : Code::conflict, "stdin", "it is closed");
+    if (terminal_) {
+        char const end_of_file = 4;
+        if (::write(input_->native_handle(), &end_of_file, 1) != 1) return fail_errno("stdin", errno);
+        return {};
+    }
+    shut_input();
+    return {};
+}
+
+void Execution::shut_input() {
+    if (!input_) return;
+    boost::system::error_code ignored;
+    input_->close(ignored);
+    input_.reset();
+    input_event_.notify_all();
+}
+
+Result<void> Execution::resize(WindowSize size) {
+    if (!terminal_) return fail(Code::conflict, "resize", "not a terminal");
+    if (!input_ || verdict_) return fail(Code::gone, "resize", "the execution has ended");
+    winsize const window{size.rows, size.columns, 0, 0};
+    if (::ioctl(input_->native_handle(), TIOCSWINSZ, &window) != 0) return fail_errno("resize", errno);
+    size_ = size;
+    return {};
+}
+
+void Execution::kill_tree() {
+    if (process_) (void)process_->signal_group(SIGKILL);
+}
+
+void Execution::expire(TimedOut::Kind kind) {
+    if (verdict_) return;
+    if (!cause_) cause_ = TimedOut{kind};
+    kill_tree();
+}
+
+void Execution::request_stop(Duration grace) {
+    if (verdict_) {
+        kill_tree();
+        return;
+    }
+    if (!cause_) cause_ = Cancelled{};
+    if (grace <= Duration::zero()) {
+        kill_tree();
+        return;
+    }
+    (void)signal(SIGTERM);
+    (void)signal(SIGCONT);  // a stopped process cannot handle its SIGTERM
+    if (!kill_timer_.armed())
+        kill_timer_.arm(Deadline::in(loop_->clock(), grace), [weak = weak_from_this()] {
+            if (auto me = weak.lock()) me->kill_tree();
+        });
+}
+
+Task<void> Execution::stop(Duration grace) {
+    auto const self = shared_from_this();
+    request_stop(grace);
+    while (!verdict_) co_await ended_event_.wait();
+}
+
+}  // namespace execd::shell

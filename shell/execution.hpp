@@ -1,0 +1,170 @@
+// Execution: one running or finished command: its process, journal, verdict, stdin and deadlines.
+//
+//   ExecutionSpec spec;
+//   spec.argv = shell_argv("echo hi; exit 3", spec.env);
+//   auto started = co_await executions.start(std::move(spec));
+//   if (!started) co_return reply(started.error());          // bad spec, too many: nothing ran
+//   std::shared_ptr<Execution> run = *started;                // a start that failed is a verdict, not an
+//   error Cursor cursor = run->journal().reader(); Batch batch; while (co_await cursor.next(batch, deadline)
+//   == Next::data) send(batch); Verdict const& verdict = *run->verdict();                 // cursor at its
+//   end: the verdict is there
+//
+// Nothing here stops when a reader or the caller goes away: whoever wants that calls stop().
+//
+// Thread: the reactor. Ownership: shared by Executions (until retention drops it) and by whoever uses it.
+#pragma once
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/scope.hpp"
+#include "shell/journal.hpp"
+#include "shell/reaper.hpp"
+#include "shell/spawn_spec.hpp"
+#include "shell/verdict.hpp"
+
+namespace execd::shell {
+
+struct WindowSize {
+    std::uint16_t columns = 80;
+    std::uint16_t rows = 24;
+};
+
+enum class Input : std::uint8_t {
+    null,   // /dev/null
+    pipe,   // write() and close_input()
+    bytes,  // `input_bytes`, then end of file
+};
+
+struct ExecutionSpec {
+    /// Empty: a new one (32 hexadecimal digits).
+    std::string id;
+    std::vector<std::string> argv;
+    /// The program to execute when it is not argv[0].
+    std::string program;
+    /// Complete; EXECD_EXECUTION=<id> is added.
+    std::vector<std::string> env;
+    std::string cwd;
+    std::optional<Identity> identity;
+    std::vector<ResourceLimit> limits;
+    std::optional<int> umask;
+    std::optional<int> nice;
+    std::optional<int> oom_score_adj;
+    bool no_new_privs = false;
+
+    Input input = Input::null;
+    std::string input_bytes;
+    /// One pipe for both outputs (exact order between them), all of it Stream::out.
+    bool merge_output = false;
+    /// A terminal of this size instead of pipes; all output is Stream::tty, `input` is the terminal.
+    std::optional<WindowSize> terminal;
+    /// More descriptors for the child; sources are borrowed, or owned by `owned`.
+    std::vector<FdMap> fds;
+    std::vector<UniqueFd> owned;
+
+    Journal::Options journal;
+    /// After this the whole tree is killed: TimedOut{hard}. 0: never.
+    Duration timeout{};
+
+    /// The claim it belongs to.
+    std::string owner;
+    /// What kind of thing it is, for lists ("command", "terminal", "kernel"), and its text for people.
+    std::string label;
+    std::string text;
+    /// Of the request that started it (Executions::start_or_attach).
+    std::string digest;
+};
+
+class Executions;
+
+class Execution : public std::enable_shared_from_this<Execution> {
+  public:
+    ~Execution();
+    Execution(Execution const&) = delete;
+    Execution& operator=(Execution const&) = delete;
+
+    [[nodiscard]] std::string const& id() const { return id_; }
+    [[nodiscard]] std::string const& owner() const { return owner_; }
+    [[nodiscard]] std::string const& label() const { return label_; }
+    [[nodiscard]] std::string const& text() const { return text_; }
+    [[nodiscard]] std::string const& digest() const { return digest_; }
+    /// 0 when it never ran.
+    [[nodiscard]] pid_t pid() const { return process_ ? process_->pid() : 0; }
+    [[nodiscard]] Journal& journal() const { return *journal_; }
+    [[nodiscard]] WallTime started_wall() const { return started_wall_; }
+    [[nodiscard]] TimePoint started_at() const { return started_at_; }
+    [[nodiscard]] bool terminal() const { return terminal_; }
+
+    [[nodiscard]] bool running() const { return !verdict_; }
+    [[nodiscard]] std::optional<Verdict> const& verdict() const { return verdict_; }
+    /// Waits for the verdict. False: the deadline passed first.
+    [[nodiscard]] Task<bool> ended(Deadline deadline);
+
+    /// To the process group. Code::gone after the end.
+    Result<void> signal(int number);
+    /// Writes all of `bytes` to stdin (or the terminal) in the order of the calls. Fails with disconnected
+    /// when nobody can read it any more, conflict when stdin is not a pipe, timed_out with a part written.
+    [[nodiscard]] Task<Result<void>> write(std::string bytes, Deadline deadline);
+    /// End of file for a pipe; Ctrl-D for a terminal.
+    Result<void> close_input();
+    Result<void> resize(WindowSize size);
+    [[nodiscard]] WindowSize size() const { return size_; }
+
+    /// Ends the whole tree: SIGTERM, after `grace` SIGKILL (0: at once). The verdict is Cancelled. Waits for
+    /// it.
+    [[nodiscard]] Task<void> stop(Duration grace);
+    /// The same without waiting.
+    void request_stop(Duration grace);
+    /// Ends the tree because of an idle rule of its owner: TimedOut{idle}.
+    void expire(TimedOut::Kind kind);
+
+  private:
+    friend class Executions;
+    Execution(Loop& loop, Scope& scope, std::shared_ptr<SpillStore> store, ExecutionSpec const& spec);
+
+    struct Pump {
+        Stream stream;
+        std::unique_ptr<Descriptor> from;
+    };
+    void add_pump(Stream stream, UniqueFd fd);
+    void began(std::shared_ptr<Process> process, Duration timeout);
+    void failed(SpawnFailure const& failure);
+    [[nodiscard]] Task<void> pump(std::shared_ptr<Execution> self, Pump* pump);
+    [[nodiscard]] Task<void> supervise(std::shared_ptr<Execution> self);
+    [[nodiscard]] Task<void> feed(std::shared_ptr<Execution> self, std::string bytes);
+    [[nodiscard]] Ending ending_of(ExitStatus const& status) const;
+    void publish(Verdict verdict);
+    void kill_tree();
+    void shut_input();
+
+    Loop* loop_;
+    Scope* scope_;
+    std::string id_;
+    std::string owner_;
+    std::string label_;
+    std::string text_;
+    std::string digest_;
+    std::shared_ptr<Journal> journal_;
+    std::shared_ptr<Process> process_;
+    std::list<Pump> pumps_;
+    std::size_t open_pumps_ = 0;
+    std::shared_ptr<Descriptor> input_;
+    bool writing_ = false;
+    bool terminal_ = false;
+    WindowSize size_;
+    Event input_event_;
+    Event pumps_event_;
+    Event ended_event_;
+    std::optional<Verdict> verdict_;
+    std::optional<Ending> cause_;
+    TimePoint started_at_{};
+    WallTime started_wall_{};
+    Timer timeout_;
+    Timer kill_timer_;
+    std::function<void(Execution&)> on_ended_;
+};
+
+}  // namespace execd::shell

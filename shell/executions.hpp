@@ -1,0 +1,100 @@
+// Executions: all of them. Starts, finds, lists, keeps finished ones for a while, and tells subscribers what
+// happened.
+//
+// Thread: the reactor. Owner: the daemon; close() before destruction ends what runs.
+#pragma once
+#include <deque>
+#include <list>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "shell/execution.hpp"
+#include "shell/spawner.hpp"
+#include "shell/spill_store.hpp"
+
+namespace execd::shell {
+
+/// What happened, for subscribers that may have been away: numbered, the last few hundred are kept.
+struct ExecutionEvent {
+    enum class Kind : std::uint8_t { started, ended, oom } kind = Kind::started;
+    std::uint64_t number = 0;  // 1, 2, 3 ...
+    std::string id;
+    std::string owner;
+    std::string label;
+    WallTime wall{};
+    std::string verdict;  // Verdict::kind() of an end
+};
+
+class Executions {
+  public:
+    struct Options {
+        std::size_t finished = 1000;
+        /// Bytes of output in memory that all finished records may keep together.
+        std::size_t finished_memory = 64 << 20;
+        Duration finished_age = std::chrono::hours(24);
+        std::size_t running = 4096;
+        std::size_t events = 512;
+    };
+    Executions(Loop& loop, Spawner& spawner, std::shared_ptr<SpillStore> store);
+    Executions(Loop& loop, Spawner& spawner, std::shared_ptr<SpillStore> store, Options options);
+    ~Executions();
+    Executions(Executions const&) = delete;
+    Executions& operator=(Executions const&) = delete;
+
+    /// Comes back when the program runs, or with an Execution whose verdict is FailedToStart. An Error means
+    /// that nothing was tried: invalid_argument (NUL, empty argv), already_exists (the id), exhausted
+    /// (running, descriptors).
+    [[nodiscard]] Task<Result<std::shared_ptr<Execution>>> start(ExecutionSpec spec);
+
+    struct Attached {
+        std::shared_ptr<Execution> execution;
+        bool started = false;  // by this call
+    };
+    /// `spec.id` names the start and `spec.digest` the request: the same pair again gives the same execution
+    /// (also while the first call is still starting it), another digest is a conflict.
+    [[nodiscard]] Task<Result<Attached>> start_or_attach(ExecutionSpec spec);
+
+    [[nodiscard]] std::shared_ptr<Execution> find(std::string_view id) const;
+    /// Oldest first; an empty owner means all.
+    [[nodiscard]] std::vector<std::shared_ptr<Execution>> list(std::string_view owner = {}) const;
+    /// Forgets a finished one. False when unknown or running.
+    bool remove(std::string_view id);
+    [[nodiscard]] std::size_t running() const { return running_; }
+    [[nodiscard]] std::size_t size() const { return by_id_.size(); }
+
+    /// Events with a number above `after`, oldest first. What was dropped shows as a jump in the numbers.
+    [[nodiscard]] std::vector<ExecutionEvent> events_after(std::uint64_t after) const;
+    [[nodiscard]] std::uint64_t last_event() const { return next_event_ - 1; }
+    /// Notified at each event.
+    [[nodiscard]] Event& events_changed() { return events_changed_; }
+
+    /// Ends everything (SIGTERM, then SIGKILL at half of the time) and refuses new starts.
+    [[nodiscard]] Task<void> close(Deadline deadline);
+    [[nodiscard]] Scope& scope() { return scope_; }
+
+  private:
+    struct Prepared;
+    [[nodiscard]] Result<void> check(ExecutionSpec const& spec) const;
+    void tell(ExecutionEvent::Kind kind, Execution const& execution);
+    void on_ended(Execution& execution);
+    void trim();
+
+    Loop* loop_;
+    Spawner* spawner_;
+    std::shared_ptr<SpillStore> store_;
+    Options options_;
+    Scope scope_;
+    std::unordered_map<std::string, std::shared_ptr<Execution>> by_id_;
+    std::list<std::shared_ptr<Execution>> order_;     // as started
+    std::list<std::shared_ptr<Execution>> finished_;  // as ended
+    std::size_t running_ = 0;
+    std::unordered_map<std::string, std::string> starting_;  // id -> digest
+    Event starting_event_;
+    std::deque<ExecutionEvent> events_;
+    std::uint64_t next_event_ = 1;
+    Event events_changed_;
+    Timer retention_;
+};
+
+}  // namespace execd::shell

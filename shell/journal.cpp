@@ -1,0 +1,331 @@
+#include "shell/journal.hpp"
+
+#include <fcntl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/check.hpp"
+#include "base/fault.hpp"
+#include "base/log.hpp"
+#include "shell/spill_store.hpp"
+
+namespace execd::shell {
+
+namespace {
+constexpr std::size_t kFirstBlock = 4 << 10;
+constexpr std::size_t kSecondBlock = 16 << 10;
+constexpr std::size_t kSpillAtOnce = 512 << 10;
+
+Position advanced(Position at, Stream stream, std::size_t bytes) {
+    at.total += bytes;
+    at.offsets[index_of(stream)] += bytes;
+    return at;
+}
+}  // namespace
+
+Journal::Journal(Loop& loop, std::shared_ptr<SpillStore> store, Options options)
+    : loop_(&loop), store_(std::move(store)), options_(options) {}
+
+Journal::~Journal() { store_->release(spilled_); }
+
+void Journal::open_block() {
+    std::size_t size = BlockPool::kBlock;  // most executions say little: grow lazily
+    if (end_.total < kFirstBlock)
+        size = kFirstBlock;
+    else if (end_.total < kFirstBlock + kSecondBlock)
+        size = kSecondBlock;
+    entries_.push_back(Entry{end_, 0, 0, std::make_shared<Block>(store_->blocks(), size), 0});
+}
+
+void Journal::account(Entry& entry, std::size_t bytes, Stream stream) {
+    std::size_t const before = entry.memory->weight();
+    entry.memory->commit(stream, bytes);
+    memory_ += entry.memory->weight() - before;
+    entry.size += static_cast<std::uint32_t>(bytes);
+    entry.segments = static_cast<std::uint32_t>(entry.memory->segments().size());
+    end_ = advanced(end_, stream, bytes);
+}
+
+Journal::Fill Journal::fill(int fd, Stream stream, std::size_t budget) {
+    Fill out;
+    if (entries_.empty() || !entries_.back().memory || entries_.back().memory->free_size() == 0) open_block();
+    // The last block's rest and a few whole blocks behind it: one readv takes what a 1 MiB pipe holds.
+    std::array<std::shared_ptr<Block>, 8> spare;
+    std::array<iovec, 9> parts{};
+    Block& tail = *entries_.back().memory;
+    parts[0] = {tail.free_space(), tail.free_size()};
+    std::size_t offered = parts[0].iov_len;
+    std::size_t count = 0;
+    while (offered < budget && count < spare.size() && end_.total >= kFirstBlock) {
+        spare[count] = std::make_shared<Block>(store_->blocks(), BlockPool::kBlock);
+        parts[count + 1] = {spare[count]->data(), BlockPool::kBlock};
+        offered += BlockPool::kBlock;
+        ++count;
+    }
+    ssize_t n = 0;
+    int const injected = fault::hit("journal.read");
+    do {
+        n = injected != 0 ? (errno = injected, -1) : ::readv(fd, parts.data(), static_cast<int>(count + 1));
+    } while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        if (errno == EIO)
+            out.end = true;  // a terminal whose last user has gone: its end of file
+        else if (errno != EAGAIN)
+            out.error = errno;
+        return out;
+    }
+    out.bytes = static_cast<std::size_t>(n);
+    out.end = n == 0;
+    std::size_t left = out.bytes;
+    std::size_t const first = std::min(left, parts[0].iov_len);
+    account(entries_.back(), first, stream);
+    left -= first;
+    for (std::size_t i = 0; left > 0; ++i) {
+        std::size_t const part = std::min(left, BlockPool::kBlock);
+        entries_.push_back(Entry{end_, 0, 0, std::move(spare[i]), 0});
+        account(entries_.back(), part, stream);
+        left -= part;
+    }
+    if (out.bytes > 0) changed_.notify_all();
+    return out;
+}
+
+void Journal::append(Stream stream, std::string_view bytes) {
+    if (bytes.empty()) return;
+    while (!bytes.empty()) {
+        if (entries_.empty() || !entries_.back().memory || entries_.back().memory->free_size() == 0)
+            open_block();
+        Block& tail = *entries_.back().memory;
+        std::size_t const part = std::min(bytes.size(), tail.free_size());
+        std::memcpy(tail.free_space(), bytes.data(), part);
+        account(entries_.back(), part, stream);
+        bytes.remove_prefix(part);
+    }
+    changed_.notify_all();
+}
+
+void Journal::mark_verdict() {
+    if (!verdict_) verdict_ = end_;
+    changed_.notify_all();
+}
+
+void Journal::close() {
+    if (closed_) return;
+    closed_ = true;
+    if (!entries_.empty() && entries_.back().memory) {
+        // A finished record stays for a while: give back the unused part of its last block.
+        Entry& last = entries_.back();
+        if (last.memory->used() * 2 < last.memory->capacity()) {
+            auto exact = std::make_shared<Block>(nullptr, std::max<std::size_t>(last.memory->used(), 1));
+            std::memcpy(exact->data(), last.memory->data(), last.memory->used());
+            exact->segments() = last.memory->segments();
+            exact->set_used(last.memory->used());
+            last.memory = std::move(exact);
+        }
+    }
+    store_->finished(weak_from_this());
+    changed_.notify_all();
+}
+
+// ---- leaving memory
+
+std::uint64_t Journal::oldest_needed() const {
+    if (options_.keep == Keep::all) return 0;
+    std::uint64_t oldest = end_.total;
+    for (Cursor const* cursor : cursors_) oldest = std::min(oldest, cursor->position_.total);
+    return oldest;
+}
+
+void Journal::forget_front() {
+    Entry& front = entries_.front();
+    if (front.memory) {
+        memory_ -= front.memory->weight();
+    } else {
+        std::uint64_t const bytes = front.size + front.segments * sizeof(std::uint32_t);
+        // Returns the space; a file system that cannot punch keeps it until the file is closed.
+        ::fallocate(file_->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                    static_cast<off_t>(front.file_at), static_cast<off_t>(bytes));
+        spilled_ -= bytes;
+        store_->release(bytes);
+        --on_disk_;
+    }
+    entries_.pop_front();
+}
+
+void Journal::forget_unneeded() {
+    std::uint64_t const needed = oldest_needed();
+    while (entries_.size() > 1 && entries_.front().end_total() <= needed && (on_disk_ > 0 || needs_room()))
+        forget_front();
+}
+
+std::uint64_t Journal::forget_spilled() {
+    if (spilling_) return 0;
+    std::uint64_t const before = spilled_;
+    while (on_disk_ > 0) forget_front();
+    file_.reset();
+    file_end_ = 0;
+    return before;
+}
+
+bool Journal::room_on_disk(std::uint64_t bytes) {
+    if (spill_broken_ || options_.spill < bytes || !store_->enabled()) return false;
+    while (spilled_ + bytes > options_.spill && on_disk_ > 0) forget_front();
+    while (!store_->reserve(bytes)) {
+        if (on_disk_ == 0) return false;
+        forget_front();
+    }
+    spilled_ += bytes;
+    return true;
+}
+
+namespace {
+/// Runs on the pool: every block as its bytes followed by its order.
+int write_blocks(int fd, std::uint64_t at, std::vector<std::shared_ptr<Block>> const& blocks) {
+    std::vector<iovec> parts;
+    for (auto const& block : blocks) {
+        parts.push_back({block->data(), block->used()});
+        parts.push_back({block->segments().data(), block->segments().size() * sizeof(std::uint32_t)});
+    }
+    std::size_t done = 0;
+    while (done < parts.size()) {
+        if (int const e = fault::hit("journal.spill.write")) return e;
+        int const count = static_cast<int>(std::min<std::size_t>(parts.size() - done, 64));
+        ssize_t n = ::pwritev(fd, &parts[done], count, static_cast<off_t>(at));
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return errno;
+        at += static_cast<std::uint64_t>(n);
+        while (n > 0 || (done < parts.size() && parts[done].iov_len == 0)) {
+            auto const part = std::min(static_cast<std::size_t>(n), parts[done].iov_len);
+            parts[done].iov_base = static_cast<char*>(parts[done].iov_base) + part;
+            parts[done].iov_len -= part;
+            n -= static_cast<ssize_t>(part);
+            if (parts[done].iov_len == 0) ++done;
+        }
+    }
+    return 0;
+}
+}  // namespace
+
+/// Moves the oldest half megabyte of memory to the file. False: that is not possible.
+Task<bool> Journal::spill_some() {
+    std::vector<std::shared_ptr<Block>> blocks;
+    std::uint64_t bytes = 0;
+    for (std::size_t i = on_disk_; i + 1 < entries_.size() && bytes < kSpillAtOnce; ++i) {
+        blocks.push_back(entries_[i].memory);
+        bytes += entries_[i].memory->weight();
+    }
+    if (blocks.empty()) co_return false;
+    if (!file_) {
+        if (spill_broken_ || options_.spill == 0) co_return false;
+        auto file = store_->create();
+        spill_broken_ = !file;
+        if (!file) co_return false;
+        file_ = std::make_shared<UniqueFd>(std::move(*file));
+    }
+    if (!room_on_disk(bytes)) co_return false;
+    auto const self = shared_from_this();
+    auto const file = file_;
+    std::uint64_t const at = file_end_;
+    int error = ECANCELED;
+    {
+        struct Turn {  // also when the pump is cancelled: the other stream's pump waits for us
+            Journal* journal;
+            explicit Turn(Journal* j) : journal(j) { j->spilling_ = true; }
+            ~Turn() {
+                journal->spilling_ = false;
+                journal->spilled_event_.notify_all();
+            }
+        } const turn(this);
+        auto const work = [fd = file->get(), at, &blocks] { return write_blocks(fd, at, blocks); };
+        error = co_await loop_->pool().run(Lane::bulk, work);
+    }
+    if (error != 0) {
+        log::warn("journal.spill_failed", {{"errno", error}});
+        spill_broken_ = true;
+        spilled_ -= bytes;
+        store_->release(bytes);
+        co_return false;
+    }
+    std::uint64_t place = at;
+    for (auto const& block : blocks) {
+        // Nothing left memory meanwhile: only one spill runs at a time and forgetting waits for it.
+        Entry& entry = entries_[on_disk_];
+        EXECD_REQUIRE(entry.memory == block);
+        memory_ -= block->weight();
+        entry.memory.reset();
+        entry.file_at = place;
+        place += block->weight();
+        ++on_disk_;
+    }
+    file_end_ = place;
+    co_return true;
+}
+
+Task<void> Journal::make_room() {
+    auto const self = shared_from_this();
+    while (true) {
+        while (spilling_) co_await spilled_event_.wait();  // the other stream's pump is at it
+        forget_unneeded();
+        if (!needs_room() || entries_.size() < 2) co_return;
+        if (!co_await spill_some()) {
+            // The disk is no help: the oldest bytes go, and readers who wanted them see a gap.
+            while (on_disk_ > 0 && needs_room() && spill_broken_) forget_front();
+            while (needs_room() && entries_.size() > 1) forget_front();
+            co_return;
+        }
+    }
+}
+
+// ---- finding places
+
+std::size_t Journal::find(std::uint64_t total) const {
+    auto const after = std::upper_bound(entries_.begin(), entries_.end(), total,
+                                        [](std::uint64_t t, Entry const& e) { return t < e.start.total; });
+    return after == entries_.begin() ? 0 : static_cast<std::size_t>(after - entries_.begin()) - 1;
+}
+
+Position Journal::begin() const { return entries_.empty() ? end_ : entries_.front().start; }
+
+Position Journal::seek(Stream stream, std::uint64_t offset) const {
+    std::size_t const s = index_of(stream);
+    if (offset >= end_.offsets[s]) {
+        Position at = end_;
+        at.offsets[s] = std::max(offset, end_.offsets[s]);
+        return at;
+    }
+    auto const after =
+        std::upper_bound(entries_.begin(), entries_.end(), offset,
+                         [s](std::uint64_t o, Entry const& e) { return o < e.start.offsets[s]; });
+    if (after == entries_.begin()) {
+        Position at = begin();
+        at.offsets[s] = offset;
+        at.total -= std::min(at.total, begin().offsets[s] - offset);  // before the oldest: a gap will be told
+        return at;
+    }
+    // The block's start is near enough: a reader of this one stream skips to `offset` by its stream offset.
+    Position at = std::prev(after)->start;
+    at.offsets[s] = offset;
+    return at;
+}
+
+Position Journal::seek_total(std::uint64_t total) const {
+    if (total >= end_.total) return end_;
+    if (total == 0) return {};
+    std::size_t const i = find(total);
+    Position at = entries_[i].start;
+    if (total <= at.total || !entries_[i].memory) {
+        at.total = total;  // forgotten or on disk: the reader works out the streams when it is there
+        return at;
+    }
+    for (std::uint32_t const segment : entries_[i].memory->segments()) {
+        std::size_t const part = std::min<std::uint64_t>(Block::size_of(segment), total - at.total);
+        at = advanced(at, Block::stream_of(segment), part);
+        if (at.total == total) break;
+    }
+    return at;
+}
+
+}  // namespace execd::shell

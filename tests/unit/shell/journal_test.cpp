@@ -1,0 +1,241 @@
+#include "shell/journal.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <random>
+
+#include "base/fault.hpp"
+#include "harness.hpp"
+#include "shell/channels.hpp"
+
+namespace execd::shell {
+namespace {
+
+std::shared_ptr<SpillStore> disk_store(std::uint64_t limit = 512 << 20) {
+    return std::make_shared<SpillStore>(SpillStore::Options{
+        .parent = ::testing::TempDir().substr(0, 4), .limit = limit, .allow_tmpfs = true});
+}
+
+struct Piece {
+    Stream stream;
+    std::string bytes;
+};
+
+/// Random output of two streams; `reference` is what a reader must see.
+std::vector<Piece> random_pieces(std::mt19937& random, std::size_t total) {
+    std::vector<Piece> out;
+    char letter = 'a';
+    while (total > 0) {
+        std::size_t const size =
+            std::min<std::size_t>(total, 1 + random() % (random() % 4 == 0 ? 200'000 : 300));
+        out.push_back({random() % 3 == 0 ? Stream::err : Stream::out, std::string(size, letter)});
+        letter = letter == 'z' ? 'a' : static_cast<char>(letter + 1);
+        total -= size;
+    }
+    return out;
+}
+
+std::string joined(std::vector<Piece> const& pieces, StreamMask mask) {
+    std::string out;
+    for (auto const& piece : pieces)
+        if ((mask & mask_of(piece.stream)) != 0) out += piece.bytes;
+    return out;
+}
+
+Task<void> write_all(Journal& journal, std::vector<Piece> pieces) {
+    for (auto const& piece : pieces) {
+        journal.append(piece.stream, piece.bytes);
+        if (journal.needs_room()) co_await journal.make_room();
+    }
+    journal.mark_verdict();
+    journal.close();
+}
+
+Task<std::string> read_in_steps(Cursor cursor, Deadline deadline, std::size_t max, bool* ordered) {
+    std::string out;
+    Batch batch;
+    StreamOffsets expected = cursor.position().offsets;
+    while (co_await cursor.next(batch, deadline, max) == Next::data)
+        for (auto const& slice : batch.slices) {
+            auto& at = expected[index_of(slice.stream)];
+            if (slice.offset != at) *ordered = false;
+            at = slice.offset + slice.lost + slice.bytes.size();
+            if (slice.lost > 0) out += "<lost>";
+            out += slice.bytes;
+        }
+    if (!cursor.at_end()) out += "<timeout>";
+    co_return out;
+}
+
+TEST(Journal, EveryReaderSeesTheSameBytesInOrder) {
+    Harness h;
+    std::mt19937 random(7);
+    for (bool const disk : {false, true}) {
+        auto const store = disk ? disk_store() : std::make_shared<SpillStore>();
+        auto const pieces = random_pieces(random, 3'000'000);
+        auto journal = std::make_shared<Journal>(
+            h.loop, store, Journal::Options{.keep = Keep::all, .ring = disk ? 200'000UL : 8UL << 20});
+        h.run(write_all(*journal, pieces));
+        EXPECT_EQ(journal->spilled_bytes() > 0, disk);
+        if (disk) {
+            EXPECT_LE(journal->memory_bytes(), 300'000U);
+        }
+        for (StreamMask const mask : {kAllStreams, mask_of(Stream::out), mask_of(Stream::err)})
+            for (std::size_t const step : {4097UL, 300'000UL}) {
+                bool ordered = true;
+                auto const text =
+                    h.run(read_in_steps(journal->reader({.streams = mask}), h.soon(), step, &ordered));
+                EXPECT_TRUE(text == joined(pieces, mask)) << "mask " << int(mask) << " step " << step;
+                EXPECT_TRUE(ordered);
+            }
+        for (int i = 0; i < 30; ++i) {
+            auto const whole = joined(pieces, mask_of(Stream::err));
+            std::uint64_t const offset = random() % (whole.size() + 1);
+            bool ordered = true;
+            auto const text = h.run(read_in_steps(
+                journal->reader({mask_of(Stream::err), Until::verdict, journal->seek(Stream::err, offset)}),
+                h.soon(), 100'000, &ordered));
+            EXPECT_TRUE(text == whole.substr(offset)) << offset;
+            std::uint64_t const total = random() % journal->end().total;
+            auto const rest = h.run(
+                read_in_steps(journal->reader({kAllStreams, Until::verdict, journal->seek_total(total)}),
+                              h.soon(), 70'000, &ordered));
+            EXPECT_TRUE(rest == joined(pieces, kAllStreams).substr(total)) << total;
+        }
+    }
+}
+
+TEST(Journal, AResumedPositionContinuesExactly) {
+    Harness h;
+    std::mt19937 random(8);
+    auto const pieces = random_pieces(random, 400'000);
+    auto journal = std::make_shared<Journal>(h.loop, std::make_shared<SpillStore>(), Journal::Options{});
+    for (auto const& piece : pieces) journal->append(piece.stream, piece.bytes);
+    journal->mark_verdict();
+    std::string text;
+    Position at;
+    while (true) {
+        Cursor cursor = journal->reader({.position = at});  // a new reader for every batch
+        Batch batch;
+        if (!cursor.poll(batch, 1 + random() % 5000)) break;
+        for (auto const& slice : batch.slices) text += slice.bytes;
+        at = cursor.position();
+    }
+    EXPECT_TRUE(text == joined(pieces, kAllStreams));
+}
+
+TEST(Journal, WithoutADiskTheOldestGoesAndAGapSaysSo) {
+    Harness h;
+    auto journal = std::make_shared<Journal>(h.loop, std::make_shared<SpillStore>(),
+                                             Journal::Options{.keep = Keep::all, .ring = 100'000});
+    Cursor early = journal->reader();
+    h.run(write_all(*journal,
+                    {{Stream::out, std::string(300'000, 'a')}, {Stream::err, std::string(50'000, 'b')}}));
+    std::uint64_t lost = 0;
+    std::uint64_t seen = 0;
+    Batch batch;
+    while (h.run(early.next(batch, h.soon())) == Next::data)
+        for (auto const& slice : batch.slices) {
+            lost += slice.lost;
+            seen += slice.bytes.size();
+        }
+    EXPECT_GT(lost, 200'000U);
+    EXPECT_EQ(lost + seen, 350'000U);
+    EXPECT_LE(journal->memory_bytes(), 170'000U);
+    auto const gap = h.run(Harness::collect(
+        journal->reader({mask_of(Stream::out), Until::verdict, journal->seek(Stream::out, 10)}), h.soon()));
+    EXPECT_TRUE(gap.starts_with("<lost ")) << gap.substr(0, 30);
+}
+
+TEST(Journal, AWindowKeepsWhatAnAttachedReaderHasNotRead) {
+    Harness h;
+    auto const store = disk_store();
+    auto journal =
+        std::make_shared<Journal>(h.loop, store, Journal::Options{.keep = Keep::window, .ring = 100'000});
+    {
+        Cursor slow = journal->reader();
+        h.run(write_all(*journal, {{Stream::out, std::string(1'000'000, 'a')}}));
+        EXPECT_GT(journal->spilled_bytes(), 800'000U);
+        EXPECT_EQ(h.run(Harness::collect(std::move(slow), h.soon())).size(), 1'000'000U);
+    }
+    auto other =
+        std::make_shared<Journal>(h.loop, store, Journal::Options{.keep = Keep::window, .ring = 100'000});
+    h.run(write_all(*other, {{Stream::out, std::string(1'000'000, 'a')}}));
+    EXPECT_EQ(other->spilled_bytes(), 0U);  // nobody reads: the last ring is enough
+    EXPECT_LE(other->memory_bytes(), 170'000U);
+}
+
+TEST(Journal, CapsHoldAndOldFinishedOnesYield) {
+    Harness h;
+    auto const store = disk_store(1 << 20);
+    Journal::Options const options{.keep = Keep::all, .ring = 100'000, .spill = 700'000};
+    auto first = std::make_shared<Journal>(h.loop, store, options);
+    h.run(write_all(*first, {{Stream::out, std::string(2'000'000, 'a')}}));
+    EXPECT_LE(first->spilled_bytes(), 700'000U);
+    EXPECT_GT(first->spilled_bytes(), 0U);
+    auto second = std::make_shared<Journal>(h.loop, store, options);
+    h.run(write_all(*second, {{Stream::out, std::string(700'000, 'b')}}));
+    EXPECT_EQ(first->spilled_bytes(), 0U);
+    EXPECT_LE(store->used(), 1U << 20);
+    second.reset();
+    EXPECT_EQ(store->used(), 0U);
+}
+
+TEST(Journal, AFullDiskBecomesAGap) {
+    Harness h;
+    auto journal =
+        std::make_shared<Journal>(h.loop, disk_store(), Journal::Options{.keep = Keep::all, .ring = 100'000});
+    fault::arm("journal.spill.write", 1, ENOSPC, true);
+    h.run(write_all(*journal, {{Stream::out, std::string(1'000'000, 'a')}}));
+    fault::disarm();
+    auto const text = h.run(Harness::collect(journal->reader(), h.soon()));
+    EXPECT_TRUE(text.starts_with("<lost ")) << text.substr(0, 30);
+    EXPECT_EQ(journal->spilled_bytes(), 0U);
+}
+
+TEST(Journal, AnUnreadableSpillBecomesAGap) {
+    Harness h;
+    auto journal =
+        std::make_shared<Journal>(h.loop, disk_store(), Journal::Options{.keep = Keep::all, .ring = 100'000});
+    h.run(write_all(*journal, {{Stream::out, std::string(1'000'000, 'a')}}));
+    fault::arm("journal.spill.read", 1, EIO);
+    auto const text = h.run(Harness::collect(journal->reader(), h.soon()));
+    fault::disarm();
+    EXPECT_TRUE(text.starts_with("<lost ")) << text.substr(0, 30);
+}
+
+TEST(SpillStore, TheDirectoryIsPrivateAndRemoved) {
+    std::string path;
+    {
+        auto const store = disk_store();
+        ASSERT_TRUE(store->enabled());
+        path = store->path();
+        struct stat info {};
+        ASSERT_EQ(::stat(path.c_str(), &info), 0);
+        EXPECT_EQ(info.st_mode & 0777, 0700U);
+        auto const again = disk_store();  // does not take a living one away
+        EXPECT_EQ(::stat(path.c_str(), &info), 0);
+    }
+    struct stat info {};
+    EXPECT_NE(::stat(path.c_str(), &info), 0);
+    std::string const stale = "/tmp/execd-journal-0000000000000000";
+    ::mkdir(stale.c_str(), 0700);
+    auto const store = disk_store();
+    EXPECT_NE(::stat(stale.c_str(), &info), 0);
+}
+
+TEST(Journal, AlternatingStreamsCostBounded) {
+    Harness h;
+    auto journal =
+        std::make_shared<Journal>(h.loop, std::make_shared<SpillStore>(), Journal::Options{.ring = 100'000});
+    for (int i = 0; i < 200'000; ++i) {
+        journal->append(i % 2 == 0 ? Stream::out : Stream::err, "x");
+        if (journal->needs_room()) h.run(journal->make_room());
+    }
+    EXPECT_LE(journal->memory_bytes(), 150'000U);
+}
+
+}  // namespace
+}  // namespace execd::shell
