@@ -66,14 +66,26 @@ def daemons_survive(request):
     """Whatever a test does to a daemon, the daemon must live on (tests that end one stop it themselves)."""
     request.node.stash[LOG_START] = {id(one): len(one.log) for one in daemon_module.live}
     yield
+    said = []
     for one in list(daemon_module.live):
-        assert one.proc.poll() is None, f"the daemon died with {one.proc.returncode}:\n{one.report()}"
+        if one.proc.poll() is None:
+            continue
+        for reader in one.readers:
+            reader.join(5)
+        said.append(f"the daemon died with {one.proc.returncode}:\n{one.report()}")
+        if one.shared:  # so that one death fails one test and the others still say what they know
+            one.spawn()
+            one.listening()
+        else:
+            daemon_module.live.remove(one)
+    assert not said, "\n".join(said)
 
 
 @pytest.fixture(scope="session")
 def daemon():
     """The daemon most tests share: no token, a Python kernel available."""
     one = Daemon().listening()
+    one.shared = True
     yield one
     one.stop()
 
@@ -97,6 +109,7 @@ def daemon_with_token():
     """A protected daemon; its own calls carry the token, `token` is beside it."""
     one = Daemon(env={"EXECD_ACCESS_TOKEN": TOKEN}).listening()
     one.token = TOKEN
+    one.shared = True
     one.headers = [("X-EXECD-ACCESS-TOKEN", TOKEN)]
     yield one
     one.stop()

@@ -37,7 +37,7 @@ def test_golden_frames_of_an_expression(daemon, context):
         rb'\{"type":"init","text":"' + context.encode() + rb'","timestamp":\d{13}\}\n\n'
         rb'\{"type":"ping","text":"pong","timestamp":\d{13}\}\n\n'
         rb'\{"type":"execution_count","execution_count":\d+,"timestamp":\d{13}\}\n\n'
-        rb'\{"type":"result","timestamp":\d{13},"results":\{"text":"2","text/plain":"2"\}\}\n\n'
+        rb'\{"type":"result","timestamp":\d{13},"results":\{("text":"2","text/plain":"2"|"text/plain":"2","text":"2")\}\}\n\n'
         rb'\{"type":"execution_complete","execution_time":\d+,"timestamp":\d{13}\}\n\n', answer.body), answer.body
 
 

@@ -155,12 +155,6 @@ def test_special_files_do_not_hang_the_daemon(daemon, work):
     assert daemon.call("GET", "/ping").status == 200
 
 
-def test_a_file_in_proc_has_its_contents(daemon):
-    answer = download(daemon, "/proc/self/status")
-    assert answer.status == 200
-    assert answer.body.startswith(b"Name:")
-
-
 def test_a_large_file_arrives_whole_with_flat_memory(daemon, work):
     block = os.urandom(1 << 20)
     with open(work / "big", "wb") as out:

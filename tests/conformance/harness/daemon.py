@@ -52,17 +52,24 @@ class Daemon:
         self.argv = [*wrapper, str(BINARY), *(["--port", port] if port is not None else []), *args]
         self.env = self.environment(python)
         self.env.update(env or {})
+        self.cwd, self.preexec = self.work, preexec
         self.headers = []
+        self.shared = False
+        self.spawn()
+
+    def spawn(self):
+        """Starts the process; again, after its death, for a daemon that many tests share."""
+        self.port = None
         self.log, self.err, self.log_grew = [], [], threading.Condition()
         self.proc = subprocess.Popen(
-            self.argv, env=self.env, cwd=self.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, preexec_fn=preexec, start_new_session=True)
+            self.argv, env=self.env, cwd=self.cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, preexec_fn=self.preexec, start_new_session=True)
         self.readers = [threading.Thread(target=self.pump, args=pair, daemon=True)
                         for pair in ((self.proc.stdout, self.log), (self.proc.stderr, self.err))]
         for reader in self.readers:
             reader.start()
-        self.port = None
-        live.append(self)
+        if self not in live:
+            live.append(self)
 
     def environment(self, python):
         keep = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
