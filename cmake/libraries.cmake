@@ -1,6 +1,6 @@
 # Every third-party library in one place; docs/third-party.md says where each comes from.
 find_package(Threads REQUIRED)
-find_package(GTest REQUIRED)
+find_package(GTest)  # tests only: an image build has none
 if(EXECD_STATIC)
   set(OPENSSL_USE_STATIC_LIBS ON)
 endif()
@@ -18,8 +18,20 @@ else()
   target_link_libraries(zmq_lib INTERFACE zmq)
 endif()
 
+# Not -static-pie: its relocations were measured to cost 0.4 MB of private memory in every process and 0.7 MB of size.
 function(execd_link_static target)
   if(EXECD_STATIC)
-    target_link_options(${target} PRIVATE -static)
+    target_link_options(${target} PRIVATE -static -no-pie)
+  endif()
+endfunction()
+
+# The program that is deployed carries no symbols; a debugger finds them in <target>.debug beside it.
+function(execd_split_debug target)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    add_custom_command(TARGET ${target} POST_BUILD
+      COMMAND ${CMAKE_OBJCOPY} --only-keep-debug $<TARGET_FILE:${target}> $<TARGET_FILE:${target}>.debug
+      COMMAND ${CMAKE_STRIP} --strip-all $<TARGET_FILE:${target}>
+      COMMAND ${CMAKE_OBJCOPY} --add-gnu-debuglink=$<TARGET_FILE:${target}>.debug $<TARGET_FILE:${target}>
+      VERBATIM)
   endif()
 endfunction()
