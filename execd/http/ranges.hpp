@@ -64,17 +64,17 @@ struct RangePlan {
 /// What the thing is now. `etag` with its quotes ("\"x\"", "W/\"x\"") or empty; `modified` in seconds since
 /// 1970.
 struct Validators {
-    std::string_view etag;
-    std::optional<std::int64_t> modified;
+    std::string_view etag = {};
+    std::optional<std::int64_t> modified = {};
     bool exists = true;  // for If-Match: * and If-None-Match: *
 };
 /// The request's fields, empty = absent (several lines of one field joined by ", ").
 struct Conditions {
-    std::string_view if_match;
-    std::string_view if_none_match;
-    std::string_view if_modified_since;
-    std::string_view if_unmodified_since;
-    std::string_view if_range;
+    std::string_view if_match = {};
+    std::string_view if_none_match = {};
+    std::string_view if_modified_since = {};
+    std::string_view if_unmodified_since = {};
+    std::string_view if_range = {};
     bool get_or_head = true;
 };
 enum class Precondition : std::uint8_t { proceed, not_modified /* 304 */, failed /* 412 */ };

@@ -93,7 +93,8 @@ Result<void> take_authority(Target& target, std::string_view& rest) {
     return {};
 }
 
-bool is_host_byte(char c) { return is_in(c, kUnreservedByte | kSubDelimByte) || c == '%'; }
+// A comma is allowed by RFC 3986, but in a Host field it is what joined duplicates look like.
+bool is_host_byte(char c) { return (is_in(c, kUnreservedByte | kSubDelimByte) && c != ',') || c == '%'; }
 
 }  // namespace
 

@@ -129,12 +129,12 @@ struct WsFrameHead {
 
 /// The fields of an upgrade request, empty = absent; several lines of one field joined by ", ".
 struct WsRequest {
-    std::string_view method;
+    std::string_view method = {};
     int minor = 1;
-    std::string_view upgrade;
-    std::string_view connection;
-    std::string_view version;
-    std::string_view key;
+    std::string_view upgrade = {};
+    std::string_view connection = {};
+    std::string_view version = {};
+    std::string_view key = {};
 };
 enum class WsRefusal : std::uint8_t {
     none,
