@@ -35,7 +35,8 @@ struct Policy {
     bool reject_unknown = false;      // unknown keys of body objects
     bool empty_body_is_object = false;
     bool first_fault_only = false;
-    bool union_branches = true;  // a plain union that fits nothing: the faults of every branch, or one
+    bool union_branches = true;     // a plain union that fits nothing: the faults of every branch, or one
+    bool last_of_repeated = false;  // ?a=1&a=2 for a single value: the last one (Starlette) or the first (Go)
     TimeFormat time = TimeFormat::unix_millis;  // what a number means for a Timestamp; text is RFC 3339
     ParsePolicy parse{};
 };

@@ -3,10 +3,12 @@
 // the richest.
 #pragma once
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "execd/http/wire/json_parse.hpp"
 #include "execd/http/wire/ops.hpp"
 
 namespace execd::wire {
@@ -42,7 +44,8 @@ struct Fault {
     std::string_view object;        // the C++ name of the innermost struct, "RunCommandRequest"
     std::string_view member;        // the C++ name of the innermost member, "timeout_ms"
     std::string_view label;         // what its note calls it, "TimeoutMs"; empty without a note
-    std::size_t offset = 0;         // syntax faults: byte in the body
+    std::optional<JsonError>
+        syntax{};  // with type "json_invalid": what and where, for dialects with other words
 };
 
 /// At most this many are kept for one request.

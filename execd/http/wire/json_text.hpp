@@ -34,6 +34,8 @@ void append_json_uint(std::string& out, std::uint64_t);
 /// The shortest text that reads back as the same double; NaN and infinities are null. With `fraction` a whole
 /// number gets ".0", as Python writes it.
 void append_json_double(std::string& out, double, bool fraction = false);
+/// The same for a float: 0.1F is "0.1" and not "0.10000000149011612".
+void append_json_float(std::string& out, float, bool fraction = false);
 /// A tree as text. Deeper than 2 * kMaxJsonDepth (which parse_json never makes) is a defect of the caller:
 /// EXECD_REQUIRE.
 void append_json(std::string& out, Json const&, Escape = Escape::minimal);

@@ -16,7 +16,7 @@ namespace execd::wire {
 struct AnswerDoc {
     int status = 200;
     std::string_view doc{};
-    Ops const* body = nullptr;                    // null: no body, or bytes of `media`
+    Ops const* body = nullptr;                    // null: bytes of `media`
     std::string_view media = "application/json";  // empty: no body at all
 };
 
