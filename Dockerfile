@@ -1,10 +1,11 @@
 # docker build --target execd -t execd .   An image that holds nothing but /execd, to copy into any other image.
 FROM debian:12 AS build
 ARG EXECD_COMMIT=
-COPY scripts /src/scripts
+COPY scripts/deps scripts/common.sh scripts/libzmq.sh scripts/packages.txt scripts/python-requirements.txt /src/scripts/
 WORKDIR /src
 # The dependencies are a layer of their own: they change seldom.
 RUN scripts/deps --no-python && rm -rf /var/lib/apt/lists/*
+COPY scripts scripts
 COPY CMakeLists.txt CMakePresets.json ./
 COPY cmake cmake
 COPY base base
