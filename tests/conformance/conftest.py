@@ -32,10 +32,7 @@ collect_ignore = [name for name, letter, _ in later_files() if not switched_on(l
 
 
 def pytest_report_header():
-    lines = [f"execd: {BINARY}", f"python for kernels: {daemon_module.PYTHON}"]
-    lines += [f"not run yet ({letter}, {why}): {name}" for name, letter, why in later_files()
-              if not switched_on(letter)]
-    return lines
+    return [f"execd: {BINARY}", f"python for kernels: {daemon_module.PYTHON}"]
 
 
 def pytest_configure():
@@ -46,6 +43,9 @@ def pytest_configure():
 def pytest_terminal_summary(terminalreporter):
     for line in figures:
         terminalreporter.write_line(line)
+    for name, letter, why in later_files():
+        if not switched_on(letter):
+            terminalreporter.write_line(f"not run yet ({letter}: {why}): {name}")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -41,8 +41,10 @@ BAD = [(flag, env, value) for flag, (env, values) in FLAGS.items() for value in 
 
 
 def test_every_flag_of_help_is_in_the_table_above_and_the_other_way_round():
-    listed = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", run_once("--help").stdout))
-    assert listed == set(FLAGS)
+    text = run_once("--help").stdout
+    listed = set(re.findall(r"^  (--[a-z][a-z-]+) ", text, re.M))
+    assert listed | {"--help", "--version"} == set(FLAGS)
+    assert "--help" in text and "--version" in text
 
 
 def test_help_names_every_variable():
@@ -53,10 +55,9 @@ def test_help_names_every_variable():
 
 
 def refused(done, name):
-    assert done.returncode > 0, (done.returncode, done.stdout, done.stderr)
-    assert name in done.stderr, done.stderr
-    assert len(done.stderr.split(name, 1)[1].strip()) > 5, f"no reason in {done.stderr!r}"
-    assert "listener.open" not in done.stdout
+    assert done.returncode, f"not refused: {done}"
+    assert done.returncode > 0 and "listener.open" not in done.stdout, done
+    assert name in done.stderr and len(done.stderr.split()) > 4, done
 
 
 @pytest.mark.parametrize(("flag", "value"), [(flag, value) for flag, _, value in BAD])
@@ -90,7 +91,7 @@ def test_the_flag_wins_over_the_variable(fresh_daemon):
 def test_a_bad_value_of_a_secret_is_never_shown():
     done = run_once("--port", "0", env={"JWT_PUBLIC_KEY": "canary-96-no-key"})
     assert "canary-96" not in done.stdout + done.stderr
-    assert done.returncode > 0 and "JWT_PUBLIC_KEY" in done.stderr
+    refused(done, "JWT_PUBLIC_KEY")
 
 
 def test_host_restricts_the_listener(fresh_daemon):

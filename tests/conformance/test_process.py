@@ -194,8 +194,8 @@ def test_not_as_pid_1_orphans_are_adopted_and_reaped(daemon):
 
 def test_read_only_home_and_tmp_do_not_stop_it(tmp_path):
     wrapper = ["unshare", "-m", "sh", "-c",
-               'mount -t tmpfs -o ro none /tmp 2>/dev/null; mount -t tmpfs -o ro none /root; exec "$@"', "sh"]
-    one = Daemon(wrapper=wrapper, python=False, env={"HOME": "/root", "TMPDIR": "/root"})
+               'mount -t tmpfs -o ro none /var/tmp; mount -t tmpfs -o ro none /root; exec "$@"', "sh"]
+    one = Daemon(wrapper=wrapper, python=False, env={"HOME": "/root", "TMPDIR": "/var/tmp"})
     one.listening()
     assert one.shell("echo ok") == "ok\n"
     one.stop()
