@@ -127,7 +127,8 @@ class Daemon:
     def report(self, since=0):
         """The log for a failure report."""
         out = [line for line in self.log[since:] if line is not None][-60:]
-        err = [line for line in self.err if line is not None][-60:]
+        err = [line for line in self.err if line is not None]
+        err = err if len(err) < 60 else [*err[:25], "...", *err[-15:]]  # a sanitizer's first lines say most
         return "\n".join([f"$ {' '.join(self.argv)}", *out, *([] if not err else ["-- stderr", *err])])
 
     # calls -------------------------------------------------------------------------------------------------
