@@ -1,0 +1,9 @@
+#include "fs/executor.hpp"
+
+namespace execd::fs {
+
+Task<Result<Packet>> Executor::call(Packet) {
+    co_return fail(Code::internal, "fs.executor", "the local executor has no channel");
+}
+
+}  // namespace execd::fs

@@ -1,0 +1,188 @@
+#include "fs/reader.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "fs/cached.hpp"
+#include "fs/content.hpp"
+#include "fs/executor.hpp"
+#include "fs/path.hpp"
+
+namespace execd::fs {
+
+namespace {
+
+constexpr std::size_t kChunk = 256 * 1024;
+
+Result<void> check_kind(mode_t mode, std::string const& path) {
+    if (S_ISREG(mode)) return {};
+    if (S_ISDIR(mode)) return fail_errno("open", EISDIR, path);
+    return fail(Code::invalid_argument, "open.special", path + " is not a regular file");
+}
+
+bool is_virtual(int fd) {
+    struct ::statfs stat {};
+    if (::fstatfs(fd, &stat) != 0) return false;
+    return stat.f_type == PROC_SUPER_MAGIC || stat.f_type == SYSFS_MAGIC ||
+           stat.f_type == CGROUP_SUPER_MAGIC || stat.f_type == CGROUP2_SUPER_MAGIC ||
+           stat.f_type == DEBUGFS_MAGIC;
+}
+
+Result<OpenFile> describe(UniqueFd fd, std::string const& path) {
+    struct ::stat stat {};
+    if (::fstat(fd.get(), &stat) != 0) return fail_errno("stat", errno, path);
+    if (auto ok = check_kind(stat.st_mode, path); !ok) return Failure(ok.error());
+    OpenFile file;
+    file.path = path;
+    file.size = static_cast<std::uint64_t>(stat.st_size);
+    file.mtime_ns = std::int64_t{stat.st_mtim.tv_sec} * 1'000'000'000 + stat.st_mtim.tv_nsec;
+    file.inode = stat.st_ino;
+    file.device = stat.st_dev;
+    file.mode = stat.st_mode & 07777U;
+    // Kernel files say 0 or a page: only then ask what they are.
+    if (stat.st_size == 0 || stat.st_size == 4096) file.sized = !is_virtual(fd.get());
+    file.fd = std::move(fd);
+    return file;
+}
+
+}  // namespace
+
+std::string OpenFile::etag() const {
+    char text[64];
+    int const n =
+        std::snprintf(text, sizeof text, "%llx-%llx-%llx", static_cast<unsigned long long>(inode),
+                      static_cast<unsigned long long>(size), static_cast<unsigned long long>(mtime_ns));
+    return std::string(text, static_cast<std::size_t>(n));
+}
+
+bool OpenFile::changed() const {
+    struct ::stat stat {};
+    if (::fstat(fd.get(), &stat) != 0) return true;
+    auto const mtime = std::int64_t{stat.st_mtim.tv_sec} * 1'000'000'000 + stat.st_mtim.tv_nsec;
+    return static_cast<std::uint64_t>(stat.st_size) != size || mtime != mtime_ns;
+}
+
+Result<OpenFile> OpenRead::run() const {
+    if (auto ok = check_path(path); !ok) return Failure(ok.error());
+    struct ::stat stat {};
+    int const rc = follow ? ::stat(path.c_str(), &stat) : ::lstat(path.c_str(), &stat);
+    if (rc != 0) return fail_errno("open", errno, path);
+    if (auto ok = check_kind(stat.st_mode, path); !ok) return Failure(ok.error());
+    // Not blocking, because the name may have become a FIFO since.
+    UniqueFd fd(
+        ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)));
+    if (!fd) return fail_errno("open", errno, path);
+    return describe(std::move(fd), path);
+}
+
+std::optional<Result<OpenFile>> OpenRead::run_quick() const {
+    if (!follow || !check_path(path)) return std::nullopt;
+    UniqueFd const seen = peek(path);
+    struct ::stat stat {};
+    if (!seen || !answers_at_once(seen.get())) return std::nullopt;
+    if (::fstat(seen.get(), &stat) != 0 || !S_ISREG(stat.st_mode)) return std::nullopt;
+    UniqueFd fd = open_cached(path);
+    if (!fd) return std::nullopt;
+    return describe(std::move(fd), path);
+}
+
+Task<Result<OpenFile>> open_for_read(Executor& files, std::string path) {
+    OpenRead open{std::move(path)};
+    if (files.local())
+        if (auto quick = open.run_quick()) co_return std::move(*quick);
+    co_return co_await files.run(std::move(open));
+}
+
+namespace {
+struct ReadHere {
+    int fd;
+    std::span<char> out;
+    std::uint64_t offset;
+    Result<std::size_t> operator()() const { return read_at(fd, out, static_cast<std::int64_t>(offset)); }
+};
+struct ReadAllHere {
+    int fd;
+    std::uint64_t limit;
+    Result<std::string> operator()() const { return read_all(fd, limit); }
+};
+}  // namespace
+
+Task<Result<std::size_t>> read_some(Executor& files, OpenFile const& file, std::uint64_t offset,
+                                    std::span<char> out) {
+    if (file.sized) {
+        auto const n = read_cached(file.fd.get(), out, static_cast<std::int64_t>(offset));
+        if (n > 0 || (n == 0 && offset >= file.size)) co_return static_cast<std::size_t>(n);
+    }
+    co_return co_await files.loop().pool().run(Lane::bulk, ReadHere{file.fd.get(), out, offset});
+}
+
+Task<Result<std::string>> read_whole(Executor& files, OpenFile const& file, std::uint64_t limit) {
+    if (file.sized && file.size <= kChunk && file.size <= limit) {
+        std::string out(file.size, '\0');
+        auto const n = read_cached(file.fd.get(), out, 0);
+        if (n == static_cast<std::int64_t>(file.size)) co_return out;
+    }
+    auto out = co_await files.loop().pool().run(Lane::bulk, ReadAllHere{file.fd.get(), limit});
+    if (!out && out.error().code == Code::too_large)
+        out.error().detail = file.path + ": " + out.error().detail;
+    co_return out;
+}
+
+void LineWindow::end_line() {
+    ++seen_;
+    returns_ = 0;
+    if (skip_ > 0)
+        --skip_;
+    else if (left_ && *left_ > 0)
+        --*left_;
+    if (in_line_) chosen_before_ = true;
+    in_line_ = false;
+}
+
+void LineWindow::push(std::string_view bytes, std::string& out) {
+    while (!bytes.empty() && !done()) {
+        auto const newline = bytes.find('\n');
+        auto text = bytes.substr(0, newline);
+        if (skip_ == 0) {
+            if (!in_line_) {
+                // The '\n' between two chosen lines is owed once the second one has begun.
+                if (chosen_before_) out += '\n';
+                in_line_ = true;
+            }
+            auto const kept = text.find_last_not_of('\r');
+            if (kept != std::string_view::npos) {
+                out.append(returns_, '\r');
+                out.append(text.substr(0, kept + 1));
+                returns_ = text.size() - kept - 1;
+            } else {
+                returns_ += text.size();
+            }
+        }
+        if (newline == std::string_view::npos) return;
+        end_line();
+        bytes.remove_prefix(newline + 1);
+    }
+}
+
+LineReader::LineReader(Executor& files, OpenFile file, std::uint64_t offset,
+                       std::optional<std::uint64_t> limit)
+    : files_(&files), file_(std::move(file)), window_(offset, limit), buffer_(64 * 1024, '\0') {}
+
+Task<Result<std::string>> LineReader::next() {
+    std::string out;
+    while (out.empty() && !ended_ && !window_.done()) {
+        auto const n = co_await read_some(*files_, file_, at_, buffer_);
+        if (!n) co_return Failure(n.error());
+        ended_ = *n == 0;
+        at_ += *n;
+        window_.push(std::string_view(buffer_).substr(0, *n), out);
+    }
+    co_return out;
+}
+
+}  // namespace execd::fs

@@ -1,0 +1,218 @@
+#include "fs/writer.hpp"
+
+#include <openssl/evp.h>
+
+#include "base/event.hpp"
+#include "fs/content.hpp"
+#include "fs/executor.hpp"
+
+namespace execd::fs {
+
+namespace {
+
+constexpr std::size_t kPart = 256 * 1024;
+constexpr std::size_t kSmall = 64 * 1024;
+
+class Sha256 {
+  public:
+    Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+        EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+    }
+    void update(std::span<char const> bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
+    std::string hex() {
+        unsigned char raw[EVP_MAX_MD_SIZE];
+        unsigned size = 0;
+        EVP_DigestFinal_ex(context_.get(), raw, &size);
+        std::string out;
+        for (unsigned i = 0; i < size; ++i) {
+            out += "0123456789abcdef"[raw[i] >> 4U];
+            out += "0123456789abcdef"[raw[i] & 15U];
+        }
+        return out;
+    }
+
+  private:
+    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+}  // namespace
+
+/// Shared with the pool: the thread that writes a part keeps it alive, so that a Writer may die at any
+/// moment. While `busy`, `part`, `hash` and `offset` are the thread's.
+struct Writer::State {
+    State(Executor& executor, WriteOptions wanted) : files(&executor), options(std::move(wanted)) {}
+
+    Executor* files;
+    WriteOptions options;
+    std::optional<Staged> staged;
+    std::optional<Sha256> hash;
+    std::string filling;  // arriving
+    std::string part;     // being written
+    std::uint64_t size = 0;
+    std::uint64_t offset = 0;
+    std::optional<Error> error;
+    Event done;
+    bool busy = false;
+    bool committed = false;
+    bool abandoned = false;
+
+    /// Freeing the blocks of a large temporary takes a while: never on the reactor.
+    static void discard(std::shared_ptr<State> state) {
+        auto& pool = state->files->loop().pool();
+        pool.submit(Lane::bulk, [state = std::move(state)] { state->staged.reset(); });
+    }
+
+    Result<void> put(std::span<char const> bytes) {
+        if (hash) hash->update(bytes);
+        auto ok = staged->how == StagedAs::direct
+                      ? write_stream(staged->fd.get(), bytes)
+                      : write_all(staged->fd.get(), bytes, static_cast<std::int64_t>(offset));
+        offset += bytes.size();
+        if (!ok) {
+            Error failed = ok.error();
+            failed.detail = options.path;
+            return Failure(std::move(failed));
+        }
+        return ok;
+    }
+};
+
+Writer::Writer(Executor& files, WriteOptions options)
+    : state_(std::make_shared<State>(files, std::move(options))) {
+    if (state_->options.sha256) state_->hash.emplace();
+}
+
+Writer::Writer(Writer&&) noexcept = default;
+
+Writer::~Writer() {
+    if (!state_ || !state_->staged) return;
+    if (state_->busy)
+        state_->abandoned = true;  // the thread that writes has it: it goes when that is done
+    else
+        State::discard(std::move(state_));
+}
+
+std::uint64_t Writer::size() const { return state_->size; }
+
+Task<Result<void>> Writer::open() {
+    auto state = state_;
+    if (state->error) co_return Failure(*state->error);
+    if (state->staged) co_return Result<void>();
+    Stage stage{state->options};
+    auto staged = co_await state->files->run(std::move(stage));
+    if (!staged) {
+        state->error = staged.error();
+        co_return Failure(std::move(staged.error()));
+    }
+    state->staged.emplace(std::move(*staged));
+    co_return Result<void>();
+}
+
+Result<void> Writer::check_size() const {
+    auto const& options = state_->options;
+    if (options.max_size && state_->size > *options.max_size) return fail_errno("write", EFBIG, options.path);
+    if (options.length && state_->size > *options.length)
+        return fail(Code::conflict, "size",
+                    "more than the " + std::to_string(*options.length) + " bytes announced");
+    return {};
+}
+
+Task<Result<void>> Writer::finish_part() {
+    auto state = state_;
+    while (state->busy) static_cast<void>(co_await state->done.wait());
+    if (state->error) co_return Failure(*state->error);
+    co_return Result<void>();
+}
+
+/// Gives what has arrived to a pool thread and returns when the part before is written.
+Task<Result<void>> Writer::hand_over() {
+    auto state = state_;
+    if (auto ok = co_await finish_part(); !ok) co_return ok;
+    if (auto ok = co_await open(); !ok) co_return ok;
+    std::swap(state->filling, state->part);
+    state->filling.clear();
+    state->busy = true;
+    auto executor = co_await asio::this_coro::executor;
+    state->files->loop().pool().submit(Lane::bulk,
+                                       [state, executor, guard = asio::make_work_guard(executor)] {
+                                           auto ok = state->put(state->part);
+                                           asio::post(executor, [state, ok = std::move(ok)] {
+                                               if (!ok && !state->error) state->error = ok.error();
+                                               state->busy = false;
+                                               state->done.notify_all();
+                                               if (state->abandoned) State::discard(state);
+                                           });
+                                       });
+    co_return Result<void>();
+}
+
+namespace {
+template <class State>
+struct PutHere {
+    PutHere(std::shared_ptr<State> s, std::span<char const> b) : state(std::move(s)), bytes(b) {}
+    std::shared_ptr<State> state;
+    std::span<char const> bytes;
+    Result<void> operator()() const { return state->put(bytes); }
+};
+}  // namespace
+
+Task<Result<void>> Writer::write(std::span<char const> bytes) {
+    auto state = state_;
+    if (state->committed) co_return fail(Code::conflict, "write", "already committed");
+    if (state->error) co_return Failure(*state->error);
+    state->size += bytes.size();
+    if (auto ok = check_size(); !ok) {
+        state->error = ok.error();
+        co_return ok;
+    }
+    if (bytes.size() >= kPart && state->filling.empty()) {  // large enough as it is: no copy
+        if (auto ok = co_await finish_part(); !ok) co_return ok;
+        if (auto ok = co_await open(); !ok) co_return ok;
+        auto ok = co_await state->files->loop().pool().run(Lane::bulk, PutHere<State>(state, bytes));
+        if (!ok) state->error = ok.error();
+        co_return ok;
+    }
+    while (!bytes.empty()) {
+        auto const room = kPart - state->filling.size();
+        auto const now = bytes.first(std::min(room, bytes.size()));
+        if (state->filling.size() + now.size() > kSmall && state->filling.capacity() < kPart)
+            state->filling.reserve(kPart);
+        state->filling.append(now.data(), now.size());
+        bytes = bytes.subspan(now.size());
+        if (state->filling.size() == kPart)
+            if (auto ok = co_await hand_over(); !ok) co_return ok;
+    }
+    co_return Result<void>();
+}
+
+Task<Result<Written>> Writer::commit() {
+    auto state = state_;
+    if (state->committed) co_return fail(Code::conflict, "write", "already committed");
+    if (state->error) co_return Failure(*state->error);
+    state->committed = true;
+    auto const& options = state->options;
+    if (options.length && state->size != *options.length)
+        co_return fail(
+            Code::conflict, "size",
+            std::to_string(state->size) + " of " + std::to_string(*options.length) + " bytes arrived");
+    if (!state->staged && state->size <= kSmall) {
+        if (state->hash) {
+            state->hash->update(state->filling);
+            if (state->hash->hex() != *options.sha256) co_return fail(Code::conflict, "sha256", options.path);
+        }
+        PutFile put{options, std::move(state->filling)};
+        if (state->files->local() && put.quick()) co_return put.run();
+        co_return co_await state->files->run(std::move(put));
+    }
+    if (!state->filling.empty())
+        if (auto ok = co_await hand_over(); !ok) co_return Failure(ok.error());
+    if (auto ok = co_await finish_part(); !ok) co_return Failure(ok.error());
+    if (auto ok = co_await open(); !ok) co_return Failure(ok.error());
+    if (state->hash && state->hash->hex() != *options.sha256)
+        co_return fail(Code::conflict, "sha256", options.path);
+    Commit commit{options, std::move(*state->staged), state->size};
+    state->staged.reset();
+    co_return co_await state->files->run(std::move(commit));
+}
+
+}  // namespace execd::fs
