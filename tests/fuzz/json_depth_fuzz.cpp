@@ -1,30 +1,34 @@
 // Any bytes through the JSON parser: no crash, no deep tree, and what is accepted is written and read back
 // the same.
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "base/check.hpp"
 #include "execd/http/wire/json_parse.hpp"
 #include "execd/http/wire/json_text.hpp"
+#include "tests/fuzz/target.hpp"
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-    using namespace execd::wire;
-    std::string_view const text(reinterpret_cast<char const*>(data), size);
+namespace execd::wire {
+namespace {
+
+void run(std::string_view text) {
     auto const lenient = parse_json(text, {.trailing = Trailing::ignore});
     auto const strict = parse_json(text, {.bad_text = BadText::reject});
-    if (strict && !lenient) std::abort();
-    if (!strict && strict.error().offset > size) std::abort();
-    if (!lenient) return 0;
+    EXECD_REQUIRE(lenient || !strict);
+    EXECD_REQUIRE(strict || strict.error().offset <= text.size());
+    if (!lenient) return;
     std::string once;
     append_json(once, *lenient);
     auto const again = parse_json(once, {.bad_text = BadText::reject});
-    if (!again) std::abort();
+    EXECD_REQUIRE(again.has_value());
     std::string twice;
     append_json(twice, *again);
-    if (once != twice) std::abort();
+    EXECD_REQUIRE(once == twice);
     std::string bounded;
-    append_json_bounded(bounded, *lenient, size % 100);
-    if (!parse_json(bounded, {.bad_text = BadText::reject})) std::abort();
-    return 0;
+    append_json_bounded(bounded, *lenient, text.size() % 100);
+    EXECD_REQUIRE(parse_json(bounded, {.bad_text = BadText::reject}).has_value());
 }
+
+fuzz::Target const kTarget("json_depth", run);
+
+}  // namespace
+}  // namespace execd::wire

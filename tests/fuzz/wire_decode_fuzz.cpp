@@ -1,47 +1,44 @@
 // Any bytes as a request under each kind of policy: no crash, and a fault exactly when decoding says so.
-#include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-
+#include "base/check.hpp"
+#include "tests/fuzz/target.hpp"
 #include "tests/unit/execd/wire_dialects.hpp"
 #include "tests/unit/execd/wire_schemas.hpp"
 
 template struct execd::wire::Codec<execd::wire_test::Everything>;
 template struct execd::wire::Codec<execd::wire_test::WatchRequest>;
 
+namespace execd::wire_test {
 namespace {
 
 template <class T>
-void one(execd::wire::Sources const& from, execd::wire::Policy const& policy) {
-    using namespace execd;
+void one(wire::Sources const& from, wire::Policy const& policy) {
     T value;
     wire::Faults faults;
     bool const good = wire::decode(value, from, policy, faults);
-    if (good != faults.empty()) std::abort();
+    EXECD_REQUIRE(good == faults.empty());
     for (auto const& fault : faults) {
-        if (fault.loc.empty() || fault.type.empty() || fault.input.size() > 1200) std::abort();
+        EXECD_REQUIRE(!fault.loc.empty() && !fault.type.empty() && fault.input.size() < 1200);
     }
     if (!faults.empty()) {
-        wire_test::go_error(faults);
-        if (!wire::Json::accept(wire_test::fastapi_error(faults))) std::abort();
-        if (!wire::Json::accept(wire_test::agentrun_error(faults, "r"))) std::abort();
+        (void)go_error(faults);
+        EXECD_REQUIRE(Json::accept(fastapi_error(faults)));
+        EXECD_REQUIRE(Json::accept(agentrun_error(faults, "r")));
     }
     std::string text;
     wire::encode(value, {.absent = wire::Absent::null, .escape = wire::Escape::non_ascii}, text);
-    if (!wire::Json::accept(text)) std::abort();
+    EXECD_REQUIRE(Json::accept(text));
 }
+
+void run(std::string_view input) {
+    wire::TextPair const pairs[] = {
+        {"session", input.substr(0, input.size() / 3)}, {"limit", input.substr(0, 8)}, {"tag", input}};
+    for (auto const& policy : {go_policy(), fastapi_policy(), agentrun_policy()}) {
+        one<Everything>({.body_text = input}, policy);
+        one<WatchRequest>({.body_text = input, .path = pairs, .query = pairs}, policy);
+    }
+}
+
+fuzz::Target const kTarget("wire_decode", run);
 
 }  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-    using namespace execd;
-    std::string_view const text(reinterpret_cast<char const*>(data), size);
-    wire::TextPair const pairs[] = {
-        {"session", text.substr(0, size / 3)}, {"limit", text.substr(0, 8)}, {"tag", text}};
-    for (auto const& policy :
-         {wire_test::go_policy(), wire_test::fastapi_policy(), wire_test::agentrun_policy()}) {
-        one<wire_test::Everything>({.body_text = text}, policy);
-        one<wire_test::WatchRequest>({.body_text = text, .path = pairs, .query = pairs}, policy);
-    }
-    return 0;
-}
+}  // namespace execd::wire_test
