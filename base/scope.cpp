@@ -115,7 +115,7 @@ Task<std::vector<std::string>> Scope::close(Deadline deadline) {
     auto state = state_;
     state->closing = true;
     cancel_all();
-    // A coroutine that is itself cancelled must still be able to close what it owns.
+    // A cancellation of the caller that arrives from here on must not cut the closing short.
     bool const throwing = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
     Clock& clock = state->loop->clock();

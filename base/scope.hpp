@@ -42,8 +42,8 @@ class Scope {
     /// Asks everything to stop without waiting.
     void cancel_all();
     /// Refuses new work, cancels, waits. Returns the names still running when the deadline passed (empty =
-    /// clean); those keep their resources until they end. Also works in a coroutine that was itself
-    /// cancelled.
+    /// clean); those keep their resources until they end. A cancellation of the
+    /// caller meanwhile does not cut it short.
     [[nodiscard]] Task<std::vector<std::string>> close(Deadline deadline);
     /// Waits until everything ended by itself; false when the deadline passed first.
     [[nodiscard]] Task<bool> drain(Deadline deadline);

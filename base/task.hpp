@@ -7,6 +7,10 @@
 // Cancellation: a cancelled coroutine's pending operation ends (with operation_aborted, or `false` from an Event), and
 // its next co_await throws boost::system::system_error(operation_aborted). Nobody catches that but the Scope: what has
 // to be undone is held by RAII.
+//
+// GCC 12: never co_await in the condition of an `if`, `while` or `switch`. When the await throws (a cancellation does), the
+// compiler's code for that position destroys a frame that is not there and the process dies, optimised or not. Write
+// `auto const got = co_await f(); if (got)` or `if (auto got = co_await f(); got)`.
 #pragma once
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
