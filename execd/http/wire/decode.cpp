@@ -24,6 +24,36 @@ std::string_view kind_of(Json const& value) {
     }
 }
 
+std::string_view label_of(Field const& field) {
+    return field.note->label != nullptr ? std::string_view(field.note->label) : field.member;
+}
+
+// The names that people gave to the place: struct, member, label.
+void name_place(Fault& fault, At const& at) {
+    std::string inside;  // indices and keys below the next member
+    for (auto const* step = &at; step != nullptr; step = step->up) {
+        if (step->kind == LocItem::Kind::branch) continue;
+        if (step->field == nullptr) {
+            auto const name =
+                step->kind == LocItem::Kind::index ? std::to_string(step->index) : std::string(step->key);
+            inside.insert(0, '[' + name + ']');
+            continue;
+        }
+        fault.label_path.insert(0, '.' + std::string(label_of(*step->field)) + inside);
+        inside.clear();
+        if (fault.object.empty()) {
+            fault.object = step->object->name;
+            fault.member = step->field->member;
+            if (step->field->note->label != nullptr) fault.label = step->field->note->label;
+        }
+    }
+    ObjectShape const* outermost = nullptr;
+    for (auto const* step = &at; step != nullptr; step = step->up) {
+        if (step->object != nullptr) outermost = step->object;
+    }
+    if (outermost != nullptr) fault.label_path.insert(0, outermost->name);
+}
+
 // Calls `use` with each of the note's aliases until it returns true.
 template <class Use>
 bool any_alias(Note const& note, Use&& use) {
@@ -52,14 +82,9 @@ bool Decoder::fail(At const& at, Stage stage, std::string_view type, std::string
         append_json_bounded(fault.input, *input, 1024);
         fault.input_kind = kind_of(*input);
     }
+    name_place(fault, at);
     std::size_t length = 0;
-    for (auto const* step = &at; step != nullptr; step = step->up) {
-        ++length;
-        if (step->field == nullptr || !fault.object.empty()) continue;
-        fault.object = step->object->name;
-        fault.member = step->field->member;
-        if (step->field->note->label != nullptr) fault.label = step->field->note->label;
-    }
+    for (auto const* step = &at; step != nullptr; step = step->up) ++length;
     fault.loc.resize(length);
     for (auto const* step = &at; step != nullptr; step = step->up) {
         fault.loc[--length] = {step->kind, std::string(step->key), step->index};

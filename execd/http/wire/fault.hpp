@@ -44,6 +44,7 @@ struct Fault {
     std::string_view object;        // the C++ name of the innermost struct, "RunCommandRequest"
     std::string_view member;        // the C++ name of the innermost member, "timeout_ms"
     std::string_view label;         // what its note calls it, "TimeoutMs"; empty without a note
+    std::string label_path;  // from the outermost struct, "RunCommandRequest.Context.ID", "X.items[0].id"
     std::optional<JsonError>
         syntax{};  // with type "json_invalid": what and where, for dialects with other words
 };

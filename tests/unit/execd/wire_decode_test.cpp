@@ -67,6 +67,8 @@ TEST(WireDecode, FastApiListsEverything) {
                "body.debounce greater_than_equal", "body.name string_too_long", "body.context.id string_type",
                "body.context.language missing", "body.mode enum", "body.ports[1] int_parsing",
                "body.ports[2] int_from_float", "body.ports[3] less_than_equal"}));
+    EXPECT_EQ(faults[5].label_path, "WatchRequest.context.id");
+    EXPECT_EQ(faults[8].label_path, "WatchRequest.ports[1]");
     Json const detail = Json::parse(fastapi_error(faults))["detail"];
     EXPECT_EQ(detail[1], Json::parse(R"({"type":"int_parsing","loc":["query","limit"],"input":"many",
         "msg":"Input should be a valid integer, unable to parse string as an integer"})"));

@@ -59,8 +59,8 @@ inline std::string go_rule(wire::Fault const& fault) {
     std::string_view tag = "required";
     if (fault.type == "greater_than_equal") tag = "gte";
     std::string const label(fault.label.empty() ? fault.member : fault.label);
-    return "Key: '" + std::string(fault.object) + "." + label + "' Error:Field validation for '" + label +
-           "' failed on the '" + std::string(tag) + "' tag";
+    return "Key: '" + fault.label_path + "' Error:Field validation for '" + label + "' failed on the '" +
+           std::string(tag) + "' tag";
 }
 
 /// json.Unmarshal stops the request before the validator looks at it.
