@@ -101,30 +101,23 @@ constexpr std::string_view unqualified(std::string_view name) {
 template <class T, class D>
 using MemberType = std::remove_cvref_t<decltype(std::declval<T&>().*D::pointer)>;
 
-// The index of a note and not its address: g++ 12 with -fsanitize=undefined refuses to test an address in
-// constexpr.
-template <class T>
-constexpr std::size_t note_index(std::string_view field) {
+// Functions over plain values: what is a template on the member costs compile time a thousand times.
+template <std::size_t N>
+constexpr std::size_t note_index(std::array<Note, N> const& notes, std::string_view member) {
     std::size_t i = 0;
-    while (i < notes_of<T>.size() && notes_of<T>[i].field != field) ++i;
+    while (i < N && notes[i].field != member) ++i;
     return i;
 }
-template <class T, std::size_t I>
-constexpr Note const* note_at() {
-    if constexpr (I < notes_of<T>.size()) {
-        return &notes_of<T>[I];
-    } else {
-        return &kPlainNote;
-    }
+template <std::size_t N>
+constexpr std::string_view wire_name(std::array<Note, N> const& notes, char const* member) {
+    std::size_t const i = note_index(notes, member);
+    if (i == N || notes[i].wire == nullptr) return member;
+    return notes[i].wire;
 }
-template <class T, class D>
-constexpr Field make_field() {
-    constexpr std::size_t at = note_index<T>(D::name);
-    std::string_view name = D::name;
-    if constexpr (at < notes_of<T>.size()) {
-        if constexpr (notes_of<T>[at].wire != nullptr) name = notes_of<T>[at].wire;
-    }
-    return {name, D::name, &Codec<MemberType<T, D>>::ops, note_at<T, at>()};
+template <std::size_t N>
+constexpr Field make_field(std::array<Note, N> const& notes, char const* member, Ops const* ops) {
+    std::size_t const i = note_index(notes, member);
+    return {wire_name(notes, member), member, ops, i < N ? &notes[i] : &kPlainNote};
 }
 
 template <class T>
@@ -133,12 +126,12 @@ using MembersOf =
 
 template <class T, template <class...> class L, class... D>
 constexpr std::array<Field, sizeof...(D)> make_fields(L<D...>) {
-    return {make_field<T, D>()...};
+    return {make_field(notes_of<T>, D::name, &Codec<MemberType<T, D>>::ops)...};
 }
 template <class T, template <class...> class L, class... D>
 constexpr bool notes_name_members(L<D...>) {
     for (auto const& note : notes_of<T>) {
-        if (!((note.field == D::name) || ...)) return false;
+        if (!((std::string_view(note.field) == D::name) || ...)) return false;
     }
     return true;
 }
@@ -261,7 +254,7 @@ constexpr std::string_view literal_of(std::string_view tag, L<D...>) {
             if (name == tag) found = M::value;
         }
     };
-    (look(make_field<T, D>().name, std::type_identity<MemberType<T, D>>{}), ...);
+    (look(wire_name(notes_of<T>, D::name), std::type_identity<MemberType<T, D>>{}), ...);
     return found;
 }
 

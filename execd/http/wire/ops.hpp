@@ -47,7 +47,7 @@ enum class Absent : std::uint8_t { policy, omit, null };
 
 /// What a description cannot say about a member. A note that names no member does not compile.
 struct Note {
-    std::string_view field{};       // the C++ member
+    char const* field = "";         // the C++ member
     char const* wire = nullptr;     // its name on the wire, if that is not the member's
     char const* doc = nullptr;      // for OpenAPI
     char const* aliases = nullptr;  // further accepted names, separated by commas
@@ -59,14 +59,14 @@ struct Note {
     std::uint32_t min_len = 0;  // code points of a string, items of a list or map
     std::uint32_t max_len = std::numeric_limits<std::uint32_t>::max();
     Place place = Place::body;
-    bool defaulted = false;  // may be absent: the member's initialiser stays (and is the schema's default)
-    bool required = false;   // must be present even under Policy::absent_is_zero
-    bool non_empty = false;  // Go's `required`: neither absent nor "", 0, false, [] or {}
-    bool exclusive_min = false;  // `min` itself is refused
-    bool exclusive_max = false;
-    bool omit_empty = false;  // Go's `omitempty`: "", 0, false, [], {} are not written
-    bool as_text = false;     // an integer that is a JSON string on the wire
-    bool hidden = false;      // accepted and written, not documented
+    bool defaulted : 1 = false;      // may be absent: the initialiser stays and is the schema's default
+    bool required : 1 = false;       // must be present even under Policy::absent_is_zero
+    bool non_empty : 1 = false;      // Go's `required`: neither absent nor "", 0, false, [] or {}
+    bool exclusive_min : 1 = false;  // `min` itself is refused
+    bool exclusive_max : 1 = false;
+    bool omit_empty : 1 = false;  // Go's `omitempty`: "", 0, false, [], {} are not written
+    bool as_text : 1 = false;     // an integer that is a JSON string on the wire
+    bool hidden : 1 = false;      // accepted and written, not documented
     Absent absent = Absent::policy;
     TimeFormat time = TimeFormat::policy;
 };
@@ -123,8 +123,8 @@ struct EnumShape {
 };
 
 struct Field {
-    std::string_view name;    // on the wire
-    std::string_view member;  // in C++
+    std::string_view name;  // on the wire
+    char const* member;     // in C++
     Ops const* ops;
     Note const* note;  // never null
 };
