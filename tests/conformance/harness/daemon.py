@@ -204,7 +204,8 @@ class Daemon:
         left = {pid: processes.read(f"/proc/{pid}/cmdline").replace("\0", " ")
                 for pid in processes.marked(MARK, self.run_id)}
         assert not left, f"processes outlived the daemon: {left}"
-        files = sorted(str(p.relative_to(self.tmp)) for p in self.tmp.rglob("*") if p.name.startswith("execd"))
+        files = sorted(str(p.relative_to(self.tmp)) for p in self.tmp.rglob("*")
+                       if p.name.startswith("execd") and p.suffix != ".env")  # commands.set_env is meant to last
         assert not files, f"temporary files outlived the daemon: {files}"
 
 
