@@ -122,7 +122,7 @@ def test_timeout_kills_the_whole_group(daemon, work):
     events = daemon.command(f"sleep 100 & echo $! > {pids}; echo on; wait", timeout=300)
     assert frames.joined(events) == "on\n"
     error = frames.terminal(events)["error"]
-    assert (error["evalue"], error["traceback"]) == ("-1", ["signal: killed"])
+    assert (error["evalue"], error["traceback"][0]) == ("-1", "signal: killed")
     assert processes.wait_gone(int(pids.read_text()))
 
 
@@ -158,7 +158,7 @@ def test_delete_command_interrupts_the_whole_group(daemon, work):
     pids = work / "pids"
     events = interrupt(daemon, f"sleep 300 & echo $! > {pids}; echo on; wait")
     error = frames.terminal(events)["error"]
-    assert (error["evalue"], error["traceback"]) == ("-1", ["signal: terminated"])
+    assert (error["evalue"], error["traceback"][0]) == ("-1", "signal: terminated")
     assert processes.wait_gone(int(pids.read_text()))
 
 
@@ -171,7 +171,7 @@ def test_delete_command_lets_a_term_handler_finish(daemon):
 def test_delete_command_kills_what_ignores_term(daemon):
     started = time.monotonic()
     events = interrupt(daemon, "trap '' TERM; echo on; sleep 300")
-    assert frames.terminal(events)["error"]["traceback"] == ["signal: killed"]
+    assert frames.terminal(events)["error"]["traceback"][0] == "signal: killed"
     assert time.monotonic() - started < 10
 
 
