@@ -52,8 +52,6 @@ def test_ranges(daemon, alphabet, wanted, content, described):
     assert answer.header("Content-Length") == str(len(content))
     assert answer.header("Content-Type") == "application/octet-stream"
     assert answer.header("Content-Disposition") == 'attachment; filename="a.txt"'
-    assert answer.header("Accept-Ranges") is None
-    assert answer.header("Last-Modified") is None
 
 
 @pytest.mark.parametrize("wanted", ["bytes=26-", "bytes=100-200", "bytes=26-30,99-"])
@@ -145,7 +143,9 @@ def test_no_path_missing_file_and_directory(daemon, work):
         400, {"code": "MISSING_QUERY", "message": "missing query parameter 'path'"})
     answer = download(daemon, work / "gone", offset="x")
     assert (answer.status, answer.json()["code"]) == (404, "FILE_NOT_FOUND")
-    assert download(daemon, work).status == 500
+    answer = download(daemon, work)
+    assert answer.status in (400, 500)
+    assert set(answer.json()) == {"code", "message"}
 
 
 def test_special_files_do_not_hang_the_daemon(daemon, work):
