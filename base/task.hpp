@@ -1,16 +1,17 @@
-// The coroutine vocabulary. One io_context on one thread runs everything; its concrete executor type (instead of the
-// erased one) is baked into the aliases because it is measurably cheaper.
+// The coroutine vocabulary. One io_context on one thread runs everything; its concrete executor type (instead
+// of the erased one) is baked into the aliases because it is measurably cheaper.
 //
-// Rules: coroutines are named functions whose parameters are values or owners (never capturing lambdas); nothing is
-// detached, everything is spawned in a Scope (base/scope.hpp); errors of operations come back as values (kAsTuple).
+// Rules: coroutines are named functions whose parameters are values or owners (never capturing lambdas);
+// nothing is detached, everything is spawned in a Scope (base/scope.hpp); errors of operations come back as
+// values (kAsTuple).
 //
-// Cancellation: a cancelled coroutine's pending operation ends (with operation_aborted, or `false` from an Event), and
-// its next co_await throws boost::system::system_error(operation_aborted). Nobody catches that but the Scope: what has
-// to be undone is held by RAII.
+// Cancellation: a cancelled coroutine's pending operation ends (with operation_aborted, or `false` from an
+// Event), and its next co_await throws boost::system::system_error(operation_aborted). Nobody catches that
+// but the Scope: what has to be undone is held by RAII.
 //
-// GCC 12: never co_await in the condition of an `if`, `while` or `switch`. When the await throws (a cancellation does), the
-// compiler's code for that position destroys a frame that is not there and the process dies, optimised or not. Write
-// `auto const got = co_await f(); if (got)` or `if (auto got = co_await f(); got)`.
+// GCC 12: no co_await in the bare condition of an if, while, do-while or switch. When an exception comes out
+// of it (every cancellation is one) the process crashes, optimised or not. `if (auto got = co_await f();
+// !got)` and `for (; co_await f();)` are compiled rightly; scripts/check-awaits finds the others.
 #pragma once
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>

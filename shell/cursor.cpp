@@ -172,7 +172,8 @@ Task<Next> Cursor::next(Batch& batch, Deadline deadline, std::size_t max) {
             co_await load();
             continue;
         }
-        if (!co_await journal.changed_.wait(journal.loop_->clock(), deadline)) co_return Next::timed_out;
+        if (bool const woken = co_await journal.changed_.wait(journal.loop_->clock(), deadline); !woken)
+            co_return Next::timed_out;
     }
 }
 

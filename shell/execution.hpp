@@ -5,7 +5,7 @@
 //   auto started = co_await executions.start(std::move(spec));
 //   if (!started) co_return reply(started.error());          // bad spec, too many: nothing ran
 //   std::shared_ptr<Execution> run = *started;                // a start that failed is a verdict, not an
-//   error Cursor cursor = run->journal().reader(); Batch batch; while (co_await cursor.next(batch, deadline)
+//   error Cursor cursor = run->journal().reader(); Batch batch; for (; co_await cursor.next(batch, deadline)
 //   == Next::data) send(batch); Verdict const& verdict = *run->verdict();                 // cursor at its
 //   end: the verdict is there
 //

@@ -270,7 +270,7 @@ Task<void> Journal::make_room() {
         while (spilling_) co_await spilled_event_.wait();  // the other stream's pump is at it
         forget_unneeded();
         if (!needs_room() || entries_.size() < 2) co_return;
-        if (!co_await spill_some()) {
+        if (bool const spilled = co_await spill_some(); !spilled) {
             // The disk is no help: the oldest bytes go, and readers who wanted them see a gap.
             while (on_disk_ > 0 && needs_room() && spill_broken_) forget_front();
             while (needs_room() && entries_.size() > 1) forget_front();

@@ -5,7 +5,7 @@
 //
 //   Cursor cursor = execution->journal().reader({.until = Until::verdict});
 //   Batch batch;
-//   while (co_await cursor.next(batch, Deadline::never()) == Next::data)
+//   for (; co_await cursor.next(batch, Deadline::never()) == Next::data;)
 //       for (Slice const& slice : batch.slices)
 //           encode(slice.stream, slice.offset, slice.bytes);   // views, valid until `batch` is cleared or
 //           reused

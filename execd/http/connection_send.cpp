@@ -130,7 +130,7 @@ Task<bool> Connection::send_file(Answer& answer) {
             keep_ = false;
             co_return co_await send(Call(), failed);
         }
-        if (co_await stream_.write(out_, server_.limits_.write_stall)) co_return true;
+        if (auto const out = co_await stream_.write(out_, server_.limits_.write_stall); out) co_return true;
         peer_gone_ = true;
         co_return false;
     }

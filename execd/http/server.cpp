@@ -149,7 +149,7 @@ Task<void> Server::accept_loop(Listener& listener) {
             if (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM) {
                 // The waiting client keeps its place in the backlog until descriptors are free again.
                 log::warn("http.accept_exhausted", {{"error", errno_text(err)}});
-                if (!co_await loop_->clock().sleep_for(std::chrono::milliseconds(50))) co_return;
+                if (bool const slept = co_await loop_->clock().sleep_for(std::chrono::milliseconds(50)); !slept) co_return;
                 break;
             }
             if (err != 0) continue;  // ECONNABORTED and the like: that client is gone

@@ -92,7 +92,7 @@ Task<Result<void>> WebSocket::send_frame(WsOpcode opcode, std::string prefix, st
     Clock& clock = stream_.loop().clock();
     Deadline const turn = Deadline::in(clock, options_.write_stall);
     while (writing_)
-        if (!co_await write_free_.wait(clock, turn)) co_return fail(Code::timed_out, "websocket");
+        if (bool const woken = co_await write_free_.wait(clock, turn); !woken) co_return fail(Code::timed_out, "websocket");
     struct Turn {
         WebSocket& self;
         explicit Turn(WebSocket& s) : self(s) { self.writing_ = true; }
@@ -125,7 +125,7 @@ Task<void> WebSocket::close(std::uint16_t code, std::string_view reason) {
 Task<void> WebSocket::await_close_frame() {
     Deadline const deadline = Deadline::in(stream_.loop().clock(), kCloseWait);
     while (receiving_)  // the receiver sees it
-        if (!co_await received_.wait(stream_.loop().clock(), deadline)) co_return;
+        if (bool const woken = co_await received_.wait(stream_.loop().clock(), deadline); !woken) co_return;
     for (;;) {
         auto const step = reader_.next(unread_);
         if (step.event == WsReader::Event::close) close_code_ = reader_.close_code();

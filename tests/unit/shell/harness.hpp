@@ -66,7 +66,7 @@ class Harness {
     static Task<std::string> collect(Cursor cursor, Deadline deadline) {
         std::string out;
         Batch batch;
-        while (co_await cursor.next(batch, deadline) == Next::data)
+        for (; co_await cursor.next(batch, deadline) == Next::data;)
             for (auto const& slice : batch.slices) {
                 if (slice.lost > 0) out += "<lost " + std::to_string(slice.lost) + ">";
                 out += slice.bytes;

@@ -57,7 +57,7 @@ Task<std::string> read_in_steps(Cursor cursor, Deadline deadline, std::size_t ma
     std::string out;
     Batch batch;
     StreamOffsets expected = cursor.position().offsets;
-    while (co_await cursor.next(batch, deadline, max) == Next::data)
+    for (; co_await cursor.next(batch, deadline, max) == Next::data;)
         for (auto const& slice : batch.slices) {
             auto& at = expected[index_of(slice.stream)];
             if (slice.offset != at) *ordered = false;
