@@ -1,0 +1,258 @@
+#include "kernels/context.hpp"
+
+#include "base/check.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "kernels/progress.hpp"
+
+namespace execd::kernels {
+
+namespace {
+using namespace std::chrono_literals;
+}  // namespace
+
+std::string_view to_string(ContextState state) noexcept {
+    switch (state) {
+        case ContextState::starting: return "starting";
+        case ContextState::idle: return "idle";
+        case ContextState::busy: return "busy";
+        case ContextState::dead: return "dead";
+        case ContextState::closed: return "closed";
+    }
+    return "?";
+}
+
+Context::Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch)
+    : loop_(&loop),
+      spec_(std::move(spec)),
+      kernelspec_(std::move(kernelspec)),
+      launch_(std::move(launch)),
+      background_(OutputLog::Limits{1 << 20, 1000}),
+      created_(loop.clock().wall()),
+      last_active_(loop.clock().now()),
+      scope_(loop, "context") {
+    if (spec_.id.empty()) spec_.id = uuid();
+}
+
+Context::~Context() = default;
+
+ContextState Context::state() const {
+    if (closed_) return ContextState::closed;
+    if (starting_ || restarting_) return ContextState::starting;
+    if (!kernel_ || !kernel_->alive()) return ContextState::dead;
+    return current_ ? ContextState::busy : ContextState::idle;
+}
+
+void Context::touch() {
+    last_active_ = loop_->clock().now();
+    changed_.notify_all();
+}
+
+Task<Result<void>> Context::start(Deadline deadline) {
+    auto const self = shared_from_this();
+    auto launched = co_await launch(deadline);
+    if (launched && !closed_) scope_.spawn("context.work", work(self));
+    co_return launched;
+}
+
+Task<Result<void>> Context::launch(Deadline deadline) {
+    starting_ = true;
+    struct Started {
+        Context& context;
+        ~Started() {
+            context.starting_ = false;
+            context.changed_.notify_all();
+        }
+    } const started{*this};
+    auto made = co_await launch_(spec_, kernelspec_);
+    if (!made) co_return tl::unexpected(made.error());
+    if (closed_) co_return fail(Code::gone, "context.start", "the context was deleted");
+    kernel_ = *std::move(made);
+    // drop_kernel() takes these back before the kernel leaves this object.
+    kernel_->client().set_hooks(
+        {[this](Message m) { on_iopub(std::move(m)); }, [this](Message m) { on_input(std::move(m)); }});
+    kernel_->on_death([this] { on_death(); });
+    auto connected = co_await kernel_->connect(deadline);
+    if (!connected) {
+        drop_kernel(Duration::zero());
+        co_return connected;
+    }
+    ++generation_;
+    death_.clear();
+    touch();
+    log::info("kernel.ready",
+              {{"kernel", kernelspec_.name}, {"pid", kernel_->pid()}, {"start", to_string(kernel_->kind())}});
+    co_return Result<void>{};
+}
+
+std::shared_ptr<Burial> Context::drop_kernel(Duration grace) {
+    if (!kernel_) return nullptr;
+    kernel_->on_death(nullptr);
+    kernel_->client().set_hooks({});
+    return Grave::bury(std::move(kernel_), grace);
+}
+
+void Context::on_death() {
+    death_ = kernel_ ? kernel_->cause() : std::string();
+    changed_.notify_all();
+}
+
+Result<std::shared_ptr<Run>> Context::submit(RunSpec spec) {
+    if (closed_) return fail(Code::gone, "context.run", "the context was deleted");
+    if (queue_.size() >= spec_.max_queue)
+        return fail(Code::exhausted, "context.run",
+                    std::to_string(queue_.size()) + " runs are waiting already");
+    if (!spec.id.empty() && find(spec.id)) return fail(Code::already_exists, "context.run", spec.id);
+    auto run = std::make_shared<Run>(spec_.id, std::move(spec), loop_->clock().wall());
+    queue_.push_back(run);
+    touch();
+    return run;
+}
+
+std::shared_ptr<Run> Context::find(std::string_view run_id) const {
+    for (auto const& run : runs())
+        if (run->id() == run_id) return run;
+    return nullptr;
+}
+
+std::vector<std::shared_ptr<Run>> Context::runs() const {
+    std::vector<std::shared_ptr<Run>> out(finished_.begin(), finished_.end());
+    if (current_) out.push_back(current_);
+    out.insert(out.end(), queue_.begin(), queue_.end());
+    return out;
+}
+
+std::optional<std::size_t> Context::position(std::string_view run_id) const {
+    if (current_ && current_->id() == run_id) return 0;
+    for (std::size_t i = 0; i < queue_.size(); ++i)
+        if (queue_[i]->id() == run_id) return i + 1;
+    return std::nullopt;
+}
+
+void Context::finish(Run& run, RunOutcome outcome) {
+    run.finish(std::move(outcome), loop_->clock().wall());
+    touch();
+}
+
+Result<void> Context::cancel(std::string_view run_id) {
+    if (current_ && current_->id() == run_id) {
+        progress_->cancelled = true;
+        scope_.spawn("context.stop", stop_running(shared_from_this()));
+        return {};
+    }
+    for (auto it = queue_.begin(); it != queue_.end(); ++it) {
+        if ((*it)->id() != run_id) continue;
+        auto const run = *it;
+        queue_.erase(it);
+        finished_.push_back(run);
+        finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "taken out of the queue"});
+        return {};
+    }
+    return fail(find(run_id) ? Code::gone : Code::not_found, "run.cancel", std::string(run_id));
+}
+
+Task<Result<void>> Context::interrupt() {
+    auto const self = shared_from_this();
+    if (closed_) co_return fail(Code::gone, "context.interrupt", "the context was deleted");
+    if (!current_) co_return Result<void>{};
+    auto const run = current_;
+    progress_->cancelled = true;
+    co_await stop_running(self);
+    co_return Result<void>{};
+}
+
+// Interrupts the run at hand; a kernel that does not survive that is replaced.
+Task<void> Context::stop_running([[maybe_unused]] std::shared_ptr<Context> self) {
+    if (!progress_ || progress_->stopping) co_return;
+    progress_->stopping = true;
+    changed_.notify_all();
+    if (!progress_->sent || !kernel_) co_return;  // follow() looks at `cancelled` before it sends
+    auto done = co_await kernel_->interrupt();
+    if (!done && progress_ && done.error().code == Code::not_supported) {
+        progress_->kill = true;
+        changed_.notify_all();
+    }
+    if (!done) log::warn("kernel.interrupt", {{"kernel", kernelspec_.name}, {"why", done.error().message()}});
+}
+
+Result<void> Context::answer_input(std::string_view run_id, std::string_view text) {
+    auto const run = current_;
+    if (!run || run->id() != run_id)
+        return fail(find(run_id) ? Code::conflict : Code::not_found, "run.input", std::string(run_id));
+    if (!run->input_ || !kernel_) return fail(Code::conflict, "run.input", "the run does not wait for input");
+    auto told = kernel_->client().tell(Channel::stdin_, "input_reply", {{"value", std::string(text)}},
+                                       run->input_parent_);
+    if (told) run->input_.reset();
+    return told;
+}
+
+Task<Result<void>> Context::restart(Deadline deadline) {
+    auto const self = shared_from_this();
+    if (closed_) co_return fail(Code::gone, "context.restart", "the context was deleted");
+    if (restarting_ || starting_) co_return fail(Code::conflict, "context.restart", "it is starting");
+    restarting_ = true;
+    struct Done {
+        bool& flag;
+        ~Done() { flag = false; }
+    } const done{restarting_};
+    if (progress_) progress_->restarted = true;
+    changed_.notify_all();
+    while (current_ && current_->state() == RunState::running && !closed_) {
+        bool const told = co_await changed_.wait(loop_->clock(), deadline);
+        if (!told) break;
+    }
+    drop_kernel(Duration::zero());
+    auto launched = co_await launch(deadline);
+    changed_.notify_all();
+    co_return launched;
+}
+
+Task<Result<Json>> Context::request(std::string type, Json content, Deadline deadline) {
+    auto const self = shared_from_this();
+    if (!kernel_ || !kernel_->alive()) co_return fail(Code::gone, "context.request", "the kernel has ended");
+    touch();
+    auto reply = co_await kernel_->client().request(Channel::shell, type, std::move(content), deadline);
+    if (!reply) co_return tl::unexpected(reply.error());
+    co_return std::move(reply->content);
+}
+
+Task<Result<Json>> Context::complete(std::string code, std::size_t cursor, Deadline deadline) {
+    return request("complete_request", {{"code", std::move(code)}, {"cursor_pos", cursor}}, deadline);
+}
+
+Task<Result<Json>> Context::inspect(std::string code, std::size_t cursor, int detail, Deadline deadline) {
+    return request("inspect_request",
+                   {{"code", std::move(code)}, {"cursor_pos", cursor}, {"detail_level", detail}}, deadline);
+}
+
+Task<Result<Json>> Context::history(std::size_t last, Deadline deadline) {
+    return request("history_request",
+                   {{"hist_access_type", "tail"}, {"n", last}, {"output", false}, {"raw", true}}, deadline);
+}
+
+Result<void> Context::comm(std::string_view type, Json content) {
+    if (!kernel_ || !kernel_->alive()) return fail(Code::gone, "context.comm", "the kernel has ended");
+    touch();
+    return kernel_->client().tell(Channel::shell, type, std::move(content));
+}
+
+Task<void> Context::close(Duration grace) {
+    auto const self = shared_from_this();
+    if (std::exchange(closed_, true)) co_return;
+    changed_.notify_all();
+    co_await scope_.close(Deadline::in(loop_->clock(), 5s));
+    // A start that somebody else waits for: it ends with the reason, then nothing uses the kernel any more.
+    if (starting_ && kernel_)
+        kernel_->client().fail_pending(Error{Code::gone, "context.start", 0, "the context was deleted"});
+    while (starting_) co_await changed_.wait();
+    RunOutcome const deleted{.kind = RunOutcome::Kind::cancelled, .why = "the context was deleted"};
+    if (current_) finish(*current_, deleted);
+    for (auto const& run : queue_) finish(*run, deleted);
+    finished_.insert(finished_.end(), queue_.begin(), queue_.end());
+    queue_.clear();
+    background_.close();
+    if (auto const burial = drop_kernel(grace)) co_await burial->wait();
+    changed_.notify_all();
+}
+
+}  // namespace execd::kernels

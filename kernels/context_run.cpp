@@ -1,0 +1,258 @@
+// The part of Context that performs runs.
+#include "base/check.hpp"
+#include "base/log.hpp"
+#include "kernels/context.hpp"
+#include "kernels/progress.hpp"
+
+namespace execd::kernels {
+
+namespace {
+using namespace std::chrono_literals;
+constexpr Duration kStartTime = 60s;
+// The other half of a run's end (idle after the reply, or the reply after idle) follows within milliseconds;
+// this is for messages that were lost on the way. Outputs that still arrive extend the wait for idle.
+constexpr Duration kOtherHalf = 5s;
+constexpr Duration kPlaceTime = 10s;
+}  // namespace
+
+Task<void> Context::work([[maybe_unused]] std::shared_ptr<Context> self) {
+    for (;;) {
+        while (queue_.empty() || restarting_) co_await changed_.wait();
+        auto const run = queue_.front();
+        queue_.pop_front();
+        current_ = run;
+        progress_ = std::make_unique<Progress>();
+        run->begin(loop_->clock().wall());
+        changed_.notify_all();
+        bool const up = co_await ready_kernel(run);
+        if (up) co_await perform(run);
+        EXECD_ASSERT(run->state() == RunState::finished);
+        finished_.push_back(run);
+        while (finished_.size() > spec_.keep_runs) finished_.pop_front();
+        current_.reset();
+        progress_.reset();
+        touch();
+    }
+}
+
+Task<bool> Context::ready_kernel(std::shared_ptr<Run> run) {
+    if (kernel_ && kernel_->alive()) co_return true;
+    std::string const death = death_;
+    if (!spec_.revive) {
+        finish(*run, {.kind = RunOutcome::Kind::kernel_died, .why = death});
+        co_return false;
+    }
+    drop_kernel(Duration::zero());
+    auto launched = co_await launch(Deadline::in(loop_->clock(), kStartTime));
+    if (!launched) {
+        finish(*run, {.kind = RunOutcome::Kind::failed,
+                      .why = launched.error().message(),
+                      .code = launched.error().code});
+        co_return false;
+    }
+    run->add(Notice{"the kernel was started anew, variables are lost" +
+                    (death.empty() ? std::string() : " (it had ended: " + death + ")")},
+             loop_->clock().wall());
+    co_return true;
+}
+
+Task<Result<void>> Context::place(Run const& run) {
+    Place const wanted{run.spec().cwd, run.spec().env};
+    if (kernelspec_.is_ipykernel() && canonical_language(kernelspec_.language) == "python") {
+        auto const deadline = Deadline::in(loop_->clock(), kPlaceTime);
+        if (auto primed = co_await kernel_->prime(deadline); !primed) co_return primed;
+        auto reply = co_await kernel_->client().request(Channel::shell, kPlaceRequest, place_content(wanted),
+                                                        deadline);
+        if (!reply) co_return tl::unexpected(reply.error());
+        if (text_of(reply->content, "status") == "ok") co_return Result<void>{};
+        auto const number = reply->content.value("errno", 0);
+        if (number != 0) co_return fail_errno("run.place", number, wanted.cwd.value_or(""));
+        co_return fail(Code::invalid_argument, "run.place", text_of(reply->content, "evalue"));
+    }
+    auto const code = place_code(canonical_language(kernelspec_.language), wanted);
+    if (!code)
+        co_return fail(
+            Code::not_supported, "run.place",
+            "kernel '" + kernelspec_.name + "' cannot take a directory or environment for one run");
+    co_return co_await kernel_->client().silent(code->apply, Deadline::in(loop_->clock(), kPlaceTime));
+}
+
+Task<void> Context::unplace(Run const& run) {
+    if (!kernel_ || !kernel_->alive()) co_return;
+    auto const deadline = Deadline::in(loop_->clock(), kPlaceTime);
+    if (kernel_->primed()) {
+        Json nothing = place_content(Place());
+        (void)co_await kernel_->client().request(Channel::shell, kPlaceRequest, std::move(nothing), deadline);
+        co_return;
+    }
+    auto const code = place_code(canonical_language(kernelspec_.language), {run.spec().cwd, run.spec().env});
+    if (code) (void)co_await kernel_->client().silent(code->undo, deadline);
+}
+
+Result<void> Context::send(Run const& run) {
+    // stop_on_error is false: the queue is ours, a failing run must not abort the next one inside the kernel.
+    auto const& spec = run.spec();
+    Json content = {{"code", spec.code},
+                    {"silent", spec.silent},
+                    {"store_history", spec.store_history && !spec.silent},
+                    {"user_expressions", spec.user_expressions},
+                    {"allow_stdin", spec.allow_stdin},
+                    {"stop_on_error", false}};
+    auto const owner = weak_from_this();
+    auto sent = kernel_->client().post(Channel::shell, "execute_request", std::move(content),
+                                       [this, owner, id = run.id()](Result<Message> reply) {
+                                           auto const alive = owner.lock();
+                                           if (!alive || !current_ || current_->id() != id) return;
+                                           progress_->reply = std::move(reply);
+                                           progress_->last_output = loop_->clock().now();
+                                           changed_.notify_all();
+                                       });
+    if (!sent) return tl::unexpected(sent.error());
+    progress_->message_id = *sent;
+    progress_->sent = true;
+    progress_->idle = false;
+    return {};
+}
+
+Task<void> Context::perform(std::shared_ptr<Run> run) {
+    bool const placed = run->spec().cwd || !run->spec().env.empty();
+    if (placed) {
+        if (auto done = co_await place(*run); !done) {
+            auto const kind =
+                kernel_ && kernel_->alive() ? RunOutcome::Kind::failed : RunOutcome::Kind::kernel_died;
+            finish(*run, {.kind = kind, .why = done.error().message(), .code = done.error().code});
+            co_return;
+        }
+    }
+    if (progress_->cancelled) {
+        finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "interrupted before it began"});
+    } else if (auto sent = send(*run); !sent) {
+        auto const kind =
+            kernel_ && kernel_->alive() ? RunOutcome::Kind::failed : RunOutcome::Kind::kernel_died;
+        finish(*run, {.kind = kind, .why = sent.error().message(), .code = sent.error().code});
+    } else {
+        co_await follow(run);
+    }
+    if (placed) co_await unplace(*run);
+}
+
+// Until both halves of the end are there, or something ends the run instead.
+Task<void> Context::follow(std::shared_ptr<Run> run) {
+    auto& clock = loop_->clock();
+    auto const soft =
+        run->spec().timeout > Duration::zero() ? Deadline::in(clock, run->spec().timeout) : Deadline();
+    Deadline hard;
+    for (;;) {
+        auto& p = *progress_;
+        if (kernel_ && !kernel_->alive()) {
+            // One that is ended by the interrupt at the end of its time has still run out of time.
+            finish(*run, {.kind = p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::kernel_died,
+                          .why = "the kernel ended: " + kernel_->cause()});
+            co_return;
+        }
+        if (p.restarted || p.kill || !kernel_) {
+            finish(*run,
+                   {.kind = p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::cancelled,
+                    .why = p.kill ? "the kernel was ended, variables are lost" : "the kernel was restarted"});
+            if (p.kill) drop_kernel(Duration::zero());
+            co_return;
+        }
+        if (p.reply && !*p.reply) {
+            finish(*run, {.kind = RunOutcome::Kind::failed, .why = p.reply->error().message()});
+            co_return;
+        }
+        Deadline wake = earliest(soft, hard);
+        if (p.timed_out) wake = hard;
+        if (p.reply || p.idle) {
+            if (p.reply && p.idle) break;
+            Deadline const limit(p.last_output + kOtherHalf);
+            if (limit.passed(clock)) break;
+            wake = earliest(wake, limit);
+        }
+        bool const told = co_await changed_.wait(clock, wake);
+        if (told) continue;
+        if (!p.timed_out && soft.passed(clock)) {
+            p.timed_out = true;
+            hard = Deadline::in(clock, run->spec().grace);
+            scope_.spawn("context.stop", stop_running(shared_from_this()));
+        } else if (p.timed_out && hard.passed(clock)) {
+            p.kill = true;
+        }
+    }
+    auto& p = *progress_;
+    RunOutcome outcome;
+    if (p.reply)
+        outcome = outcome_of(**p.reply);
+    else
+        outcome = {.kind = RunOutcome::Kind::failed, .why = "the kernel never sent its execute_reply"};
+    if (!p.idle) {
+        outcome.incomplete = true;
+        run->add(OutputGap{0, 0, "the kernel never said that it was done: outputs may be missing"},
+                 clock.wall());
+    }
+    finish(*run, std::move(outcome));
+}
+
+RunOutcome Context::outcome_of(Message const& reply) const {
+    auto const& content = reply.content;
+    RunOutcome out;
+    auto const status = text_of(content, "status");
+    if (auto const it = content.find("execution_count"); it != content.end() && it->is_number_integer())
+        out.execution_count = it->get<int>();
+    if (auto const it = content.find("payload"); it != content.end() && it->is_array()) out.payload = *it;
+    if (auto const it = content.find("user_expressions"); it != content.end() && it->is_object())
+        out.user_expressions = *it;
+    if (status == "ok") return out;
+    out.kind = RunOutcome::Kind::error;
+    if (status == "error") {
+        ErrorOutput error{text_of(content, "ename"), text_of(content, "evalue"), {}};
+        if (auto const it = content.find("traceback"); it != content.end() && it->is_array())
+            for (auto const& line : *it)
+                if (line.is_string()) error.traceback.push_back(line.get<std::string>());
+        out.error = std::move(error);
+    }
+    if (progress_->timed_out) {
+        out.kind = RunOutcome::Kind::timed_out;
+        out.why = "the time for this run was over";
+    } else if (progress_->cancelled) {
+        out.kind = RunOutcome::Kind::cancelled;
+        out.why = "interrupted";
+    } else if (status != "error") {
+        out.kind = RunOutcome::Kind::failed;
+        out.why = "the kernel answered '" + status + "'";
+    }
+    return out;
+}
+
+void Context::on_iopub(Message message) {
+    auto const now = loop_->clock().wall();
+    bool const ours = current_ && progress_->sent && message.parent_id == progress_->message_id;
+    bool const is_idle = message.type == "status" && text_of(message.content, "execution_state") == "idle";
+    bool bad = false;
+    bool const is_status = message.type == "status";
+    auto outputs = decode_output(std::move(message), bad);
+    if (bad && bad_outputs_++ == 0) log::warn("kernel.bad_output", {{"kernel", kernelspec_.name}});
+    if (!ours) {
+        if (is_status) return;
+        for (auto& output : outputs) background_.append(std::move(output), now);
+        return;
+    }
+    progress_->last_output = loop_->clock().now();
+    if (!is_status) progress_->began = true;
+    for (auto& output : outputs) current_->add(std::move(output), now);
+    if (is_idle) {
+        progress_->idle = true;
+        changed_.notify_all();
+    }
+}
+
+void Context::on_input(Message message) {
+    if (!current_ || !progress_->sent || message.parent_id != progress_->message_id) return;
+    auto const it = message.content.find("password");
+    bool const password = it != message.content.end() && it->is_boolean() && it->get<bool>();
+    current_->input_parent_ = message.header;
+    current_->add(InputRequest{text_of(message.content, "prompt"), password}, loop_->clock().wall());
+    changed_.notify_all();
+}
+
+}  // namespace execd::kernels

@@ -1,0 +1,222 @@
+#include "kernels/contexts.hpp"
+
+#include <sys/stat.h>
+
+#include "base/check.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "kernels/python_kernels.hpp"
+
+namespace execd::kernels {
+
+namespace {
+using namespace std::chrono_literals;
+constexpr Duration kSpecsFresh = 2s;
+constexpr int kColdTries = 3;  // a TCP kernel may lose its ports to somebody else
+
+std::string default_key(std::string_view owner, std::string_view language) {
+    return std::string(owner) + '\0' + canonical_language(language);
+}
+}  // namespace
+
+Contexts::Contexts(Loop& loop, shell::Executions& executions, shell::Reaper& reaper, Options options)
+    : loop_(&loop),
+      executions_(&executions),
+      reaper_(&reaper),
+      options_(std::move(options)),
+      grave_(loop),
+      scope_(loop, "contexts") {}
+
+Contexts::~Contexts() = default;
+
+SearchContext Contexts::search_context() const {
+    SearchContext out{options_.env, options_.home, {}, false};
+    if (auto const python = python_on_path(options_.env)) {
+        out.python_prefix = python->prefix;
+        out.prefix_is_venv = python->is_venv;
+    }
+    return out;
+}
+
+Task<Result<std::shared_ptr<KernelSpecs const>>> Contexts::kernelspecs() {
+    if (specs_ && loop_->clock().now() - specs_at_ < kSpecsFresh) co_return specs_;
+    // Named: g++ 12 destroys a closure twice that is a temporary of a co_await expression.
+    auto scan = [search = search_context()] {
+        return std::make_shared<KernelSpecs const>(KernelSpecs::scan(kernel_dirs(search)));
+    };
+    specs_ = co_await loop_->pool().run(Lane::metadata, std::move(scan));
+    specs_at_ = loop_->clock().now();
+    co_return specs_;
+}
+
+Result<void> Contexts::prepare() {
+    if (!dir_) {
+        auto made = RuntimeDir::create(options_.runtime_parent);
+        if (!made) return tl::unexpected(made.error());
+        dir_ = *std::move(made);
+    }
+    if (!zmq_) zmq_ = std::make_shared<ZmqContext>();
+    if (!python_ && options_.zygote)
+        python_ = std::make_unique<PythonKernels>(
+            *loop_, *executions_, *reaper_, zmq_, *dir_, grave_,
+            PythonKernels::Options{
+                .env = options_.env, .ready = options_.ready_kernels, .preload = options_.preload});
+    return {};
+}
+
+Task<Result<KernelPtr>> Contexts::launch_cold(KernelSpec kernelspec, LaunchPlace place) {
+    auto kernel =
+        co_await start_cold(*loop_, *executions_, zmq_, *dir_, std::move(kernelspec), std::move(place));
+    if (!kernel) co_return tl::unexpected(kernel.error());
+    co_return grave_.own(*std::move(kernel));
+}
+
+Task<Result<KernelPtr>> Contexts::launch(ContextSpec spec, KernelSpec kernelspec) {
+    if (auto ready = prepare(); !ready) co_return tl::unexpected(ready.error());
+    LaunchPlace place{spec.cwd, options_.env, spec.identity, spec.owner};
+    for (auto const& [name, value] : spec.env) place.env[name] = value;
+    if (python_ && python_->suits(kernelspec, place)) {
+        auto fast = co_await python_->start(kernelspec, place);
+        if (fast) co_return fast;
+        auto const code = fast.error().code;
+        bool const bad_place =
+            code == Code::not_found || code == Code::not_a_directory || code == Code::permission_denied;
+        if (bad_place) co_return fast;
+        log::warn("kernel.cold_start", {{"kernel", kernelspec.name}, {"why", fast.error().message()}});
+    }
+    co_return co_await launch_cold(std::move(kernelspec), std::move(place));
+}
+
+Task<Result<void>> Contexts::prewarm() {
+    auto specs = co_await kernelspecs();
+    if (!specs) co_return tl::unexpected(specs.error());
+    auto python = (*specs)->find("python");
+    if (!python) co_return tl::unexpected(python.error());
+    if (auto ready = prepare(); !ready) co_return ready;
+    if (!python_ || !python_->suits(*python, {{}, options_.env, std::nullopt, {}}))
+        co_return fail(Code::not_supported, "kernels.prewarm",
+                       "kernel '" + python->name + "' cannot be forked");
+    co_return co_await python_->prewarm(*std::move(python));
+}
+
+Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
+    auto const refused = [](Code code, std::string why) {
+        return fail(code, "context.create", std::move(why));
+    };
+    if (closing_) co_return refused(Code::unavailable, "shutting down");
+    if (by_id_.size() >= options_.max_contexts)
+        co_return refused(Code::exhausted, "there are " + std::to_string(by_id_.size()) +
+                                               " contexts, the limit; delete some first");
+    if (spec.id.empty()) spec.id = uuid();
+    if (by_id_.contains(spec.id)) co_return refused(Code::already_exists, spec.id);
+    auto specs = co_await kernelspecs();
+    if (!specs) co_return tl::unexpected(specs.error());
+    auto kernelspec = (*specs)->find(spec.language);
+    if (!kernelspec) co_return tl::unexpected(kernelspec.error());
+    if (by_id_.contains(spec.id)) co_return refused(Code::already_exists, spec.id);
+
+    std::string const id = spec.id;
+    auto const context = std::make_shared<Context>(
+        *loop_, std::move(spec), *std::move(kernelspec),
+        [this](ContextSpec wanted, KernelSpec from) { return launch(std::move(wanted), std::move(from)); });
+    by_id_[id] = context;
+    order_.push_back(id);
+    Result<void> started;
+    for (int tries = 0; tries < kColdTries; ++tries) {
+        started = co_await context->start(Deadline::in(loop_->clock(), options_.start_timeout));
+        bool const lost_port = !started && context->kernelspec().transport == Transport::tcp &&
+                               started.error().detail.find("ddress already in use") != std::string::npos;
+        if (started || !lost_port) break;
+    }
+    if (!started) {
+        (void)co_await remove(id, Duration::zero());
+        co_return tl::unexpected(started.error());
+    }
+    if (context->state() == ContextState::closed) co_return refused(Code::gone, "deleted while it started");
+    if (context->spec().idle_timeout > Duration::zero()) scope_.spawn("context.cull", cull(context));
+    changed_.notify_all();
+    co_return context;
+}
+
+Task<Result<std::shared_ptr<Context>>> Contexts::default_for(std::string language, std::string owner) {
+    std::string const key = default_key(owner, language);
+    for (;;) {
+        auto const known = defaults_.find(key);
+        if (known == defaults_.end()) break;
+        if (auto const context = find(known->second)) co_return context;
+        if (!known->second.empty()) break;  // deleted
+        co_await changed_.wait();           // somebody is making it
+    }
+    // Whatever ends this coroutine, those who wait must not wait for ever.
+    struct Making {
+        Contexts& self;
+        std::string const& key;
+        Making(Contexts& s, std::string const& k) : self(s), key(k) { self.defaults_[key] = ""; }
+        ~Making() {
+            if (auto const it = self.defaults_.find(key); it != self.defaults_.end() && it->second.empty())
+                self.defaults_.erase(it);
+            self.changed_.notify_all();
+        }
+    } const making(*this, key);
+    ContextSpec spec{.language = language, .owner = std::move(owner)};
+    auto made = co_await create(std::move(spec));
+    if (made) defaults_[key] = (*made)->id();
+    co_return made;
+}
+
+std::shared_ptr<Context> Contexts::find(std::string_view id) const {
+    auto const it = by_id_.find(id);
+    return it == by_id_.end() ? nullptr : it->second;
+}
+
+std::vector<std::shared_ptr<Context>> Contexts::list(std::string_view language,
+                                                     std::string_view owner) const {
+    std::vector<std::shared_ptr<Context>> out;
+    for (auto const& id : order_) {
+        auto context = find(id);
+        if (!context || context->generation() == 0) continue;  // not up yet
+        if (!language.empty() && context->language() != language) continue;
+        if (!owner.empty() && context->spec().owner != owner) continue;
+        out.push_back(std::move(context));
+    }
+    return out;
+}
+
+Task<Result<void>> Contexts::remove(std::string id, Duration grace) {
+    auto const context = find(id);
+    if (!context) co_return fail(Code::not_found, "context.delete", "context " + id + " not found");
+    by_id_.erase(id);
+    std::erase(order_, id);
+    changed_.notify_all();
+    co_await context->close(grace);
+    co_return Result<void>{};
+}
+
+Task<void> Contexts::cull(std::shared_ptr<Context> context) {
+    auto const limit = context->spec().idle_timeout;
+    while (context->state() != ContextState::closed) {
+        Deadline const at(context->last_active() + limit);
+        bool const resting = context->state() == ContextState::idle || context->state() == ContextState::dead;
+        if (resting && at.passed(loop_->clock())) {
+            log::info("context.culled", {{"language", context->language()}});
+            (void)co_await remove(context->id());
+            co_return;
+        }
+        co_await context->changed().wait(loop_->clock(), resting ? at : Deadline::never());
+    }
+}
+
+Task<void> Contexts::close(Deadline deadline) {
+    closing_ = true;
+    co_await scope_.close(deadline);
+    auto const all = by_id_;
+    by_id_.clear();
+    order_.clear();
+    changed_.notify_all();
+    for (auto const& [id, context] : all) co_await context->close(Duration::zero());
+    if (python_) co_await python_->close(deadline);
+    bool const gone = co_await grave_.drain(deadline);
+    if (!gone) log::warn("kernels.still_ending", {});
+}
+
+}  // namespace execd::kernels

@@ -1,0 +1,93 @@
+// Contexts: all code contexts of the daemon: created, found, listed, ended; the default one of each language;
+// the kernelspecs they are made from.
+//
+// Thread: the reactor. Owner: the daemon. close() before destruction.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kernels/context.hpp"
+#include "kernels/grave.hpp"
+
+namespace execd::kernels {
+
+class PythonKernels;
+
+class Contexts {
+  public:
+    struct Options {
+        /// The environment of every kernel, complete; also decides where kernelspecs are looked for
+        /// (JUPYTER_PATH, PATH ...).
+        Env env{};
+        std::string home{};
+        /// Parent of the private directory for sockets; at most 60 characters.
+        std::string runtime_parent = "/tmp";
+        std::size_t max_contexts = 128;
+        Duration start_timeout = std::chrono::seconds(60);
+        /// Python from a zygote (kernels/python_kernels.hpp); false: always cold.
+        bool zygote = true;
+        /// Python kernels kept ready once the first Python context was made, or from prewarm() on.
+        std::size_t ready_kernels = 1;
+        /// Modules that the zygote imports when they are installed.
+        std::vector<std::string> preload{};
+    };
+    Contexts(Loop& loop, shell::Executions& executions, shell::Reaper& reaper, Options options);
+    ~Contexts();
+    Contexts(Contexts const&) = delete;
+    Contexts& operator=(Contexts const&) = delete;
+
+    /// Comes back when the kernel answers. Errors: not_found or unavailable (no such kernel; lists what
+    /// exists), exhausted (limit), already_exists (id), not_a_directory/not_found (cwd), timed_out.
+    [[nodiscard]] Task<Result<std::shared_ptr<Context>>> create(ContextSpec spec);
+    /// The default context of a language, made at first use; callers that come meanwhile wait for the same
+    /// one. A deleted one is made anew.
+    [[nodiscard]] Task<Result<std::shared_ptr<Context>>> default_for(std::string language,
+                                                                     std::string owner = {});
+
+    [[nodiscard]] std::shared_ptr<Context> find(std::string_view id) const;
+    /// In order of creation; empty: all languages / owners. The language is compared as it was asked for.
+    [[nodiscard]] std::vector<std::shared_ptr<Context>> list(std::string_view language = {},
+                                                             std::string_view owner = {}) const;
+    /// Ends it and waits until its kernel is gone. Code::not_found.
+    [[nodiscard]] Task<Result<void>> remove(std::string id, Duration grace = std::chrono::seconds(2));
+    [[nodiscard]] std::size_t size() const { return by_id_.size(); }
+
+    /// What is installed now (scanned on the pool; kept for two seconds).
+    [[nodiscard]] Task<Result<std::shared_ptr<KernelSpecs const>>> kernelspecs();
+
+    /// Starts zygote and ready kernels before the first context asks for them (EXECD_PREWARM).
+    [[nodiscard]] Task<Result<void>> prewarm();
+    /// Null until Python was first used, or when zygotes are off.
+    [[nodiscard]] PythonKernels const* python() const { return python_.get(); }
+
+    [[nodiscard]] Task<void> close(Deadline deadline);
+    /// Notified when a context comes or goes.
+    [[nodiscard]] Event& changed() { return changed_; }
+
+  private:
+    [[nodiscard]] Task<Result<KernelPtr>> launch(ContextSpec spec, KernelSpec kernelspec);
+    [[nodiscard]] Task<Result<KernelPtr>> launch_cold(KernelSpec kernelspec, LaunchPlace place);
+    [[nodiscard]] Result<void> prepare();
+    [[nodiscard]] Task<void> cull(std::shared_ptr<Context> context);
+    [[nodiscard]] SearchContext search_context() const;
+
+    Loop* loop_;
+    shell::Executions* executions_;
+    shell::Reaper* reaper_;
+    Options options_;
+    std::shared_ptr<ZmqContext> zmq_;
+    std::unique_ptr<RuntimeDir> dir_;
+    std::shared_ptr<KernelSpecs const> specs_;
+    TimePoint specs_at_{};
+    std::map<std::string, std::shared_ptr<Context>, std::less<>> by_id_;
+    std::vector<std::string> order_;
+    std::map<std::string, std::string> defaults_;  // owner NUL language -> id; empty id: being made
+    bool closing_ = false;
+    Event changed_;
+    Grave grave_;
+    std::unique_ptr<PythonKernels> python_;
+    Scope scope_;
+};
+
+}  // namespace execd::kernels

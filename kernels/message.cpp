@@ -1,0 +1,176 @@
+#include "kernels/message.hpp"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+#include <cstdio>
+
+#include "base/check.hpp"
+#include "base/ids.hpp"
+
+namespace execd::kernels {
+
+namespace {
+
+constexpr std::string_view kDelimiter = "<IDS|MSG>";
+constexpr std::size_t kJsonParts = 4;  // header, parent_header, metadata, content
+
+struct MacFree {
+    void operator()(EVP_MAC* mac) const { EVP_MAC_free(mac); }
+    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
+};
+using Mac = std::unique_ptr<EVP_MAC, MacFree>;
+using MacContext = std::unique_ptr<EVP_MAC_CTX, MacFree>;
+
+}  // namespace
+
+struct Signer::Impl {
+    Mac mac;
+    MacContext keyed;
+};
+
+Signer::Signer(std::string_view key) : impl_(std::make_unique<Impl>()) {
+    EXECD_REQUIRE(!key.empty());
+    impl_->mac.reset(EVP_MAC_fetch(nullptr, OSSL_MAC_NAME_HMAC, nullptr));
+    EXECD_REQUIRE(impl_->mac != nullptr);
+    impl_->keyed.reset(EVP_MAC_CTX_new(impl_->mac.get()));
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                           OSSL_PARAM_construct_end()};
+    EXECD_REQUIRE(EVP_MAC_init(impl_->keyed.get(), reinterpret_cast<unsigned char const*>(key.data()),
+                               key.size(), params) == 1);
+}
+
+Signer::~Signer() = default;
+
+std::string Signer::sign(std::span<std::string_view const> parts) const {
+    // A copy per message: the keyed context stays untouched, so threads may share the Signer.
+    MacContext const context(EVP_MAC_CTX_dup(impl_->keyed.get()));
+    EXECD_REQUIRE(context != nullptr);
+    for (auto part : parts)
+        EVP_MAC_update(context.get(), reinterpret_cast<unsigned char const*>(part.data()), part.size());
+    std::array<unsigned char, 32> digest{};
+    std::size_t size = 0;
+    EXECD_REQUIRE(EVP_MAC_final(context.get(), digest.data(), &size, digest.size()) == 1 &&
+                  size == digest.size());
+    static constexpr char kHex[] = "0123456789abcdef";
+    std::string out;
+    out.reserve(2 * size);
+    for (unsigned char byte : digest) {
+        out += kHex[byte >> 4];
+        out += kHex[byte & 15];
+    }
+    return out;
+}
+
+bool Signer::verify(std::string_view signature, std::span<std::string_view const> parts) const {
+    if (signature.size() != 64) return false;
+    std::string const wanted = sign(parts);
+    return CRYPTO_memcmp(signature.data(), wanted.data(), wanted.size()) == 0;
+}
+
+std::string_view to_string(Rejection why) noexcept {
+    switch (why) {
+        case Rejection::framing: return "framing";
+        case Rejection::signature: return "signature";
+        case Rejection::json: return "json";
+        case Rejection::header: return "header";
+        case Rejection::too_large: return "too_large";
+    }
+    return "?";
+}
+
+namespace {
+
+tl::expected<Json, Rejection> object_of(std::string_view text) {
+    auto value = parse_json(text);
+    if (!value || !value->is_object()) return tl::unexpected(Rejection::json);
+    return *std::move(value);
+}
+
+bool known_version(Json const& header) {
+    auto const it = header.find("version");
+    if (it == header.end()) return true;  // 5.0 kernels may leave it out
+    return it->is_string() && it->get_ref<std::string const&>().starts_with("5");
+}
+
+}  // namespace
+
+tl::expected<Message, Rejection> parse_message(std::span<std::string_view const> frames, Signer const& signer,
+                                               MessageLimits const& limits) {
+    auto const delimiter = std::find(frames.begin(), frames.end(), kDelimiter);
+    auto const before = static_cast<std::size_t>(delimiter - frames.begin());
+    if (delimiter == frames.end() || before > limits.identities || frames.size() < before + 2 + kJsonParts)
+        return tl::unexpected(Rejection::framing);
+    auto const parts = frames.subspan(before + 2, kJsonParts);
+    auto const buffers = frames.subspan(before + 2 + kJsonParts);
+    if (buffers.size() > limits.buffers) return tl::unexpected(Rejection::framing);
+    if (!signer.verify(frames[before + 1], parts)) return tl::unexpected(Rejection::signature);
+    for (std::size_t i = 0; i < 3; ++i)
+        if (parts[i].size() > limits.header_bytes) return tl::unexpected(Rejection::too_large);
+
+    Message out;
+    out.identities.assign(frames.begin(), delimiter);
+    auto header = object_of(parts[0]);
+    auto parent = object_of(parts[1]);
+    auto metadata = object_of(parts[2]);
+    if (!header || !parent || !metadata) return tl::unexpected(Rejection::json);
+    out.header = *std::move(header);
+    out.parent = *std::move(parent);
+    out.metadata = *std::move(metadata);
+    out.id = text_of(out.header, "msg_id");
+    out.type = text_of(out.header, "msg_type");
+    out.parent_id = text_of(out.parent, "msg_id");
+    if (out.id.empty() || out.type.empty() || !known_version(out.header))
+        return tl::unexpected(Rejection::header);
+    if (parts[3].size() > limits.content_bytes) {
+        out.oversized = parts[3].size();
+        return out;
+    }
+    auto content = object_of(parts[3]);
+    if (!content) return tl::unexpected(content.error());
+    out.content = *std::move(content);
+    out.buffers.assign(buffers.begin(), buffers.end());
+    return out;
+}
+
+std::vector<std::string> build_message(Message const& message, Signer const& signer) {
+    std::array<std::string, kJsonParts> const parts{dump_json(message.header), dump_json(message.parent),
+                                                    dump_json(message.metadata), dump_json(message.content)};
+    std::array<std::string_view, kJsonParts> const views{parts[0], parts[1], parts[2], parts[3]};
+    std::vector<std::string> out(message.identities);
+    out.reserve(out.size() + 2 + kJsonParts + message.buffers.size());
+    out.emplace_back(kDelimiter);
+    out.push_back(signer.sign(views));
+    out.insert(out.end(), parts.begin(), parts.end());
+    out.insert(out.end(), message.buffers.begin(), message.buffers.end());
+    return out;
+}
+
+Message make_message(std::string_view type, std::string_view session, std::string_view date, Json content) {
+    Message out;
+    out.id = uuid();
+    out.type = std::string(type);
+    out.header = {{"msg_id", out.id}, {"msg_type", out.type}, {"session", session},
+                  {"date", date},     {"username", "execd"},  {"version", "5.3"}};
+    out.content = std::move(content);
+    return out;
+}
+
+std::string iso_time(std::int64_t unix_microseconds) {
+    using namespace std::chrono;
+    auto const at = sys_time<microseconds>(microseconds(unix_microseconds));
+    auto const day = floor<days>(at);
+    year_month_day const date(day);
+    auto const rest = (at - day).count();
+    char text[40];
+    std::snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(date.year()),
+                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                  static_cast<int>(rest / 3'600'000'000), static_cast<int>(rest / 60'000'000 % 60),
+                  static_cast<int>(rest / 1'000'000 % 60), static_cast<int>(rest % 1'000'000));
+    return text;
+}
+
+}  // namespace execd::kernels

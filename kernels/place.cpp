@@ -1,0 +1,129 @@
+#include "kernels/place.hpp"
+
+namespace execd::kernels {
+
+std::string place_handler_source() {
+    return R"py(
+def _execd_install():
+    import os
+    kernel = get_ipython().kernel
+    kept = {}
+    def restore():
+        for name, (new, old) in kept.pop("env", {}).items():
+            if os.environ.get(name) == new:
+                if old is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = old
+        new, old = kept.pop("cwd", (None, None))
+        try:
+            if new is not None and os.getcwd() == new:
+                os.chdir(old)
+        except OSError:
+            pass
+    async def place(stream, ident, parent):
+        content = parent["content"]
+        reply = {"status": "ok"}
+        restore()
+        try:
+            if content.get("cwd") is not None:
+                try:
+                    old = os.getcwd()
+                except OSError:
+                    old = "/"
+                os.chdir(content["cwd"])
+                kept["cwd"] = (os.getcwd(), old)
+            for name, value in content.get("env", {}).items():
+                kept.setdefault("env", {})[name] = (value, os.environ.get(name))
+                os.environ[name] = value
+        except Exception as e:
+            restore()
+            reply = {"status": "error", "errno": getattr(e, "errno", None) or 0, "evalue": str(e)}
+        kernel.session.send(stream, "execd_place_reply", reply, parent, ident)
+    kernel.shell_handlers["execd_place_request"] = place
+_execd_install()
+del _execd_install
+)py";
+}
+
+Json place_content(Place const& place) {
+    Json out = {{"env", place.env}};
+    if (place.cwd) out["cwd"] = *place.cwd;
+    return out;
+}
+
+namespace {
+
+std::string bash_word(std::string_view text) {
+    std::string out = "'";
+    for (char c : text)
+        if (c == '\'')
+            out += "'\\''";
+        else
+            out += c;
+    return out + "'";
+}
+
+// JSON texts are literals of JavaScript, and of R as long as no escape but \u, \\, \" and control letters
+// occurs.
+std::string literal(std::string_view text) {
+    return Json(std::string(text)).dump(-1, ' ', true, Json::error_handler_t::replace);
+}
+
+PlaceCode bash_code(Place const& place) {
+    PlaceCode out;
+    out.undo = "eval \"$__execd_undo\"; unset __execd_undo";
+    out.apply = "__execd_undo=";
+    std::string kept;
+    for (auto const& [name, value] : place.env)
+        kept += "$(declare -p " + name + " 2>/dev/null || echo unset " + name + ");";
+    if (place.cwd) kept += "cd -- $(printf %q \"$PWD\")";
+    out.apply += "\"" + kept + "\"";
+    if (place.cwd) out.apply += "; cd -- " + bash_word(*place.cwd);
+    for (auto const& [name, value] : place.env) out.apply += " && export " + name + "=" + bash_word(value);
+    return out;
+}
+
+PlaceCode javascript_code(Place const& place) {
+    PlaceCode out;
+    out.apply = "globalThis.__execdUndo = {cwd: process.cwd(), env: {}};";
+    for (auto const& [name, value] : place.env) {
+        auto const key = "process.env[" + literal(name) + "]";
+        out.apply += "globalThis.__execdUndo.env[" + literal(name) + "] = " + key + "; " + key + " = " +
+                     literal(value) + ";";
+    }
+    if (place.cwd) out.apply += "process.chdir(" + literal(*place.cwd) + ");";
+    out.undo =
+        "for (const [k, v] of Object.entries(globalThis.__execdUndo.env)) "
+        "{ if (v === undefined) delete process.env[k]; else process.env[k] = v; } "
+        "process.chdir(globalThis.__execdUndo.cwd); delete globalThis.__execdUndo;";
+    return out;
+}
+
+PlaceCode r_code(Place const& place) {
+    PlaceCode out;
+    out.apply = "assign('.execd_undo', list(cwd = getwd(), env = list()), envir = globalenv());";
+    for (auto const& [name, value] : place.env) {
+        out.apply += "local({ u <- get('.execd_undo', globalenv()); u$env[[" + literal(name) +
+                     "]] <- Sys.getenv(" + literal(name) +
+                     ", unset = NA); assign('.execd_undo', u, envir = globalenv()) });";
+        out.apply += "do.call(Sys.setenv, setNames(list(" + literal(value) + "), " + literal(name) + "));";
+    }
+    if (place.cwd) out.apply += "setwd(" + literal(*place.cwd) + ");";
+    out.undo =
+        "local({ u <- get('.execd_undo', globalenv()); for (n in names(u$env)) if (is.na(u$env[[n]])) "
+        "Sys.unsetenv(n) else do.call(Sys.setenv, setNames(list(u$env[[n]]), n)); setwd(u$cwd); "
+        "rm('.execd_undo', envir = globalenv()) })";
+    return out;
+}
+
+}  // namespace
+
+std::optional<PlaceCode> place_code(std::string_view language, Place const& place) {
+    if (language == "bash") return bash_code(place);
+    if (language == "javascript") return javascript_code(place);
+    if (language == "r") return r_code(place);
+    return std::nullopt;
+}
+
+}  // namespace execd::kernels

@@ -1,0 +1,23 @@
+// What the context knows about the run at hand. Internal to context.cpp and context_run.cpp.
+#pragma once
+#include "kernels/context.hpp"
+
+namespace execd::kernels {
+
+struct Context::Progress {
+    std::string message_id;
+    bool sent = false;
+    bool idle = false;
+    std::optional<Result<Message>> reply;
+    bool cancelled = false;
+    bool stopping = false;
+    bool timed_out = false;
+    /// The kernel has to go: it cannot be interrupted, or did not heed it.
+    bool kill = false;
+    bool restarted = false;
+    bool began = false;  // execute_input or an output came
+    /// When the last output, or one half of the end, came.
+    TimePoint last_output{};
+};
+
+}  // namespace execd::kernels

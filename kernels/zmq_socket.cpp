@@ -1,0 +1,149 @@
+#include "kernels/zmq_socket.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <cerrno>
+
+#include "base/check.hpp"
+
+namespace execd::kernels {
+
+namespace {
+// A burst of small messages is handled without leaving the coroutine; then the reactor has a turn.
+constexpr int kBurst = 16;
+
+Failure zmq_failure(std::string_view where) {
+    int const code = zmq_errno();
+    if (code == EAGAIN) return fail(Code::exhausted, where, "the peer does not read");
+    return fail(code == ETERM ? Code::cancelled : Code::io, where, zmq_strerror(code));
+}
+}  // namespace
+
+ZmqContext::ZmqContext() : context_(zmq_ctx_new()) {
+    EXECD_REQUIRE(context_ != nullptr);
+    zmq_ctx_set(context_, ZMQ_MAX_SOCKETS, 16384);
+}
+
+ZmqContext::~ZmqContext() {
+    while (zmq_ctx_term(context_) != 0 && zmq_errno() == EINTR) {
+    }
+}
+
+std::vector<std::string_view> views(ZmqMessage const& message) {
+    std::vector<std::string_view> out;
+    out.reserve(message.size());
+    for (auto const& frame : message) out.push_back(frame.view());
+    return out;
+}
+
+std::size_t size_of(ZmqMessage const& message) {
+    std::size_t out = 0;
+    for (auto const& frame : message) out += frame.view().size();
+    return out;
+}
+
+Result<std::unique_ptr<ZmqSocket>> ZmqSocket::open(Loop& loop, std::shared_ptr<ZmqContext> context,
+                                                   Options const& options) {
+    void* const socket = zmq_socket(context->get(), options.type);
+    if (socket == nullptr) return zmq_failure("zmq.socket");
+    auto const set = [socket](int option, int value) {
+        zmq_setsockopt(socket, option, &value, sizeof value);
+    };
+    set(ZMQ_LINGER, 0);
+    set(ZMQ_SNDHWM, options.send_hwm);
+    set(ZMQ_RCVHWM, options.recv_hwm);
+    set(ZMQ_RECONNECT_IVL, options.reconnect_ms);
+    set(ZMQ_RECONNECT_IVL_MAX, 0);
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &options.max_frame, sizeof options.max_frame);
+    if (!options.routing_id.empty())
+        zmq_setsockopt(socket, ZMQ_ROUTING_ID, options.routing_id.data(), options.routing_id.size());
+    if (options.subscribe_all) zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
+    int fd = -1;
+    std::size_t size = sizeof fd;
+    if (zmq_getsockopt(socket, ZMQ_FD, &fd, &size) != 0) {
+        auto failure = zmq_failure("zmq.fd");
+        zmq_close(socket);
+        return failure;
+    }
+    return std::unique_ptr<ZmqSocket>(new ZmqSocket(loop, std::move(context), socket, fd));
+}
+
+ZmqSocket::ZmqSocket(Loop& loop, std::shared_ptr<ZmqContext> context, void* socket, int fd)
+    : loop_(&loop), context_(std::move(context)), socket_(socket), edge_(loop.io(), fd) {}
+
+ZmqSocket::~ZmqSocket() {
+    EXECD_ASSERT(!receiving_);
+    edge_.release();  // the descriptor belongs to libzmq
+    zmq_close(socket_);
+}
+
+Result<void> ZmqSocket::connect(std::string const& endpoint) {
+    if (zmq_connect(socket_, endpoint.c_str()) != 0) return zmq_failure("zmq.connect");
+    return {};
+}
+
+Result<void> ZmqSocket::bind(std::string const& endpoint) {
+    if (zmq_bind(socket_, endpoint.c_str()) != 0) return zmq_failure("zmq.bind");
+    return {};
+}
+
+std::string ZmqSocket::endpoint() const {
+    char text[256] = {};
+    std::size_t size = sizeof text;
+    if (zmq_getsockopt(socket_, ZMQ_LAST_ENDPOINT, text, &size) != 0) return {};
+    return text;
+}
+
+bool ZmqSocket::readable() const {
+    int events = 0;
+    std::size_t size = sizeof events;
+    return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+}
+
+Result<void> ZmqSocket::send(std::vector<std::string> const& frames) {
+    EXECD_ASSERT(loop_->on_loop());
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        int const more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
+        // Only the first frame can meet the high-water mark: libzmq counts whole messages.
+        if (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0)
+            return zmq_failure("zmq.send");
+    }
+    if (receiving_ && readable()) {  // the send consumed the edge that the receiver waits for
+        woken_ = true;
+        edge_.cancel();
+    }
+    return {};
+}
+
+Result<ZmqMessage> ZmqSocket::take() {
+    ZmqMessage out;
+    for (;;) {
+        ZmqFrame frame;
+        if (zmq_msg_recv(&frame.message_, socket_, ZMQ_DONTWAIT) < 0) return zmq_failure("zmq.recv");
+        bool const more = zmq_msg_more(&frame.message_) != 0;
+        out.push_back(std::move(frame));
+        if (!more) return out;
+    }
+}
+
+Task<Result<ZmqMessage>> ZmqSocket::recv() {
+    struct Flag {
+        bool& flag;
+        explicit Flag(bool& f) : flag(f) { flag = true; }
+        ~Flag() { flag = false; }
+    } const receiving(receiving_);
+    if (++burst_ >= kBurst) {
+        burst_ = 0;
+        co_await asio::post(loop_->executor(), kUseTask);
+    }
+    for (;;) {
+        if (readable()) co_return take();
+        burst_ = 0;
+        woken_ = false;
+        auto [error] = co_await edge_.async_wait(Descriptor::wait_read, kAsTuple);
+        if (error && !(error == asio::error::operation_aborted && woken_))
+            co_return fail(Code::cancelled, "zmq.recv", error.message());
+    }
+}
+
+}  // namespace execd::kernels

@@ -1,0 +1,253 @@
+# The zygote of Python kernels: imports ipykernel once, then forks a kernel per request (made for ipykernel 6.17 to 7.x;
+# where a detail fails the daemon starts kernels cold). Runs as `python -c BOOT`; fd 3 is a SOCK_SEQPACKET pair, one JSON
+# value per packet, descriptors by SCM_RIGHTS.
+#
+#   daemon: {"id", "connection_file", "cwd", "env"} + fds [stdout, stderr, control of this kernel]
+#   zygote: {"id", "pid"} | {"id", "errno", "what"}
+#   on the kernel's control socket, kernel: {"ev": "hello"}, then it waits
+#                                   daemon: {"op": "go"}      its pid is registered with the daemon's reaper by now
+#                                   kernel: {"ev": "bound"} | {"ev": "failed", "errno", "what"}
+#                                   daemon: {"op": "adopt", "cwd", "env"}  at most once, while idle; or just closes
+#                                   kernel: {"ev": "adopted"} | {"ev": "failed", ...}
+#
+# Up to the fork there is one thread, no event loop, no ZeroMQ context: that is what makes the fork safe.
+import array
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+gc.disable()  # until the freeze: a collection would leave holes, and every hole costs a dirty page in each kernel
+
+SOCKET_FD = 3
+RUNTIME_DIR = os.getcwd()
+
+
+def send(sock, value, fds=()):
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sock.sendmsg([json.dumps(value).encode()], rights)
+
+
+def receive(sock):
+    data, ancillary, _, _ = sock.recvmsg(1 << 20, socket.CMSG_SPACE(4 * 4), socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, raw in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(raw[: len(raw) - len(raw) % fds.itemsize])
+    return (json.loads(data) if data else None), list(fds)
+
+
+def take_place(cwd, env):
+    if env is not None:
+        os.environ.clear()
+        os.environ.update(env)
+        time.tzset()
+    if cwd:
+        os.chdir(cwd)
+
+
+def become_kernel_process(fds):
+    # What a forked child must not share with the zygote and its sisters: session, descriptors, signals, randomness.
+    os.setsid()
+    out, err, control = fds
+    null = os.open("/dev/null", os.O_RDONLY)
+    for target, fd in enumerate((null, out, err, control)):
+        os.dup2(fd, target, inheritable=target < 3)
+    os.closerange(4, 1 << 30)
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()  # random reseeds itself after a fork, numpy does not
+    import faulthandler
+
+    # ipykernel makes fd 2 a pipe that dies with its reader thread; a crash has to reach the log.
+    faulthandler.enable(file=os.dup(2))
+    gc.enable()
+    return socket.socket(fileno=3)
+
+
+def make_app(request):
+    from ipykernel.kernelapp import IPKernelApp
+    from traitlets.config import Config
+
+    class ForkedKernelApp(IPKernelApp):
+        def parse_command_line(self, argv=None):
+            # Parsing costs 10 ms and there is nothing to parse. One sqlite history for all kernels locks.
+            self.update_config(
+                Config(
+                    {
+                        "IPKernelApp": {"connection_file": request["connection_file"]},
+                        "HistoryManager": {"hist_file": ":memory:"},
+                    }
+                )
+            )
+
+        def init_code(self):
+            # Late: a failing import lists the working directory, however many files it has.
+            take_place(request.get("cwd"), None)
+            super().init_code()
+
+    app = ForkedKernelApp.instance()
+    app.initialize([])
+    return app
+
+
+def wake_loop_on_signals(loop):
+    # A SIGINT during a top-level await only queues the cancellation: without this it waits for the next message.
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    loop.add_handler(reader, lambda *_: reader.recv(4096), loop.READ)
+    return reader, writer
+
+
+def run_kernel(request, fds):
+    before = set(sys.modules)
+    control = become_kernel_process(fds)
+    send(control, {"ev": "hello"})
+    if receive(control)[0] is None:
+        os._exit(125)  # the daemon is gone
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG; the daemon is our parent by now
+    try:
+        take_place(None, request.get("env"))
+        sys.argv = ["ipykernel_launcher.py", "-f", request["connection_file"]]
+        app = make_app(request)
+    except BaseException as e:
+        send(control, {"ev": "failed", "errno": getattr(e, "errno", None) or 0, "what": f"{type(e).__name__}: {e}"[:1000]})
+        raise
+    if request.get("rehearsal"):
+        send(control, {"ev": "modules", "names": sorted(set(sys.modules) - before)})
+        os._exit(0)
+    from tornado.ioloop import IOLoop
+
+    loop = IOLoop.current()
+    kept = wake_loop_on_signals(loop)
+
+    def on_control(*_):
+        message = receive(control)[0]
+        if message is not None:
+            try:
+                take_place(message.get("cwd"), message.get("env"))
+                send(control, {"ev": "adopted"})
+            except OSError as e:
+                send(control, {"ev": "failed", "errno": e.errno, "what": str(e)})
+                return
+        loop.remove_handler(control.fileno())
+        control.close()
+
+    def on_started():
+        loop.add_handler(control.fileno(), on_control, loop.READ)
+        send(control, {"ev": "bound"})
+
+    loop.add_callback(on_started)
+    app.start()
+    del kept
+
+
+def fork_kernel(request, sock):
+    # Twice, so that the kernel becomes the daemon's child (a subreaper), which alone learns how it ends.
+    reader, writer = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        pid = os.fork()
+        if pid == 0:
+            return True
+        os.write(writer, b"%d" % pid)
+        os._exit(0)
+    os.close(writer)
+    answer = os.read(reader, 32)
+    os.close(reader)
+    os.waitpid(middle, 0)  # from here on the kernel has its new parent
+    if not answer:
+        raise OSError(11, "the second fork failed")
+    send(sock, {"id": request["id"], "pid": int(answer)})
+    return False
+
+
+def rehearse():
+    # What a kernel imports late is learned from one that is thrown away: no list of module names to maintain.
+    path = os.path.join(RUNTIME_DIR, "zygote-%d" % os.getpid())
+    with open(path + ".json", "w") as f:
+        ports = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
+        json.dump({"transport": "ipc", "ip": path, "key": "k", "signature_scheme": "hmac-sha256", **ports}, f)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    null = os.open("/dev/null", os.O_WRONLY)
+    child = os.fork()
+    if child == 0:
+        try:
+            # Above the numbers that become_kernel_process() overwrites.
+            fds = [os.dup(null), os.dup(null), os.dup(theirs.fileno())]
+            run_kernel({"connection_file": path + ".json", "rehearsal": True}, fds)
+        finally:
+            os._exit(1)
+    theirs.close()
+    os.close(null)
+    ours.settimeout(20)
+    names = []
+    try:
+        receive(ours)
+        send(ours, {"op": "go"})
+        names = (receive(ours)[0] or {}).get("names", [])
+    except OSError:
+        os.kill(child, signal.SIGKILL)
+    ours.close()
+    os.waitpid(child, 0)
+    import importlib
+
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            pass
+    for name in os.listdir(RUNTIME_DIR):
+        if name.startswith(os.path.basename(path)):
+            os.unlink(os.path.join(RUNTIME_DIR, name))
+
+
+def main(preload):
+    if sys.path and sys.path[0] == "":
+        del sys.path[0]  # ipykernel puts it back for the user's code
+    sock = socket.socket(fileno=SOCKET_FD)
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    for name in ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "zmq"):
+        __import__(name)
+    try:
+        import ipykernel.debugger  # noqa: F401
+    except ImportError:
+        pass
+    rehearse()
+    for name in preload:
+        try:
+            __import__(name)
+        except Exception:
+            pass
+    gc.freeze()
+    send(sock, {"ev": "ready", "threads": len(os.listdir("/proc/self/task"))})
+    while True:
+        request, fds = receive(sock)
+        if request is None:
+            os._exit(0)  # the daemon is gone
+        try:
+            if fork_kernel(request, sock):
+                break  # the child: out of every frame of the zygote, so that none of its cleanup runs here
+        except OSError as e:
+            send(sock, {"id": request.get("id"), "errno": e.errno or 0, "what": str(e)})
+        for fd in fds:
+            os.close(fd)
+    sock.detach()
+    # Off the end of the interpreter afterwards, not os._exit: the user's atexit handlers run.
+    run_kernel(request, fds)
+
+
+main([name for name in sys.argv[1:] if name])

@@ -1,0 +1,126 @@
+# A kernel that misbehaves on command: the code of a run says how. Usage: fake_kernel.py CONNECTION_FILE [HOW]
+import hashlib
+import hmac
+import json
+import os
+import signal
+import sys
+import time
+import uuid
+
+import zmq
+
+HOW = sys.argv[2] if len(sys.argv) > 2 else ""
+if HOW == "die_at_start":
+    print("no such display", file=sys.stderr)
+    sys.exit(9)
+if HOW == "silent":
+    time.sleep(600)
+
+with open(sys.argv[1]) as f:
+    conn = json.load(f)
+KEY = conn["key"].encode()
+ctx = zmq.Context()
+
+
+def bind(kind, name):
+    sock = ctx.socket(kind)
+    separator = "-" if conn["transport"] == "ipc" else ":"
+    sock.linger = 1000
+    sock.bind(f"{conn['transport']}://{conn['ip']}{separator}{conn[name + '_port']}")
+    return sock
+
+
+if HOW == "late":
+    time.sleep(0.4)
+shell, control, stdin = bind(zmq.ROUTER, "shell"), bind(zmq.ROUTER, "control"), bind(zmq.ROUTER, "stdin")
+iopub, heartbeat = bind(zmq.PUB, "iopub"), bind(zmq.ROUTER, "hb")
+
+
+def frames(kind, content, parent, key=KEY, raw=None):
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": "fake", "username": "fake", "version": "5.0",
+              "date": "2026-01-01T00:00:00Z"}
+    parts = [json.dumps(header).encode(), json.dumps(parent).encode(), b"{}",
+             raw if raw is not None else json.dumps(content).encode()]
+    mac = hmac.new(key, digestmod=hashlib.sha256)
+    for part in parts:
+        mac.update(part)
+    return [b"<IDS|MSG>", mac.hexdigest().encode(), *parts]
+
+
+def publish(kind, content, parent, **more):
+    iopub.send_multipart([b"topic", *frames(kind, content, parent, **more)])
+
+
+def execute(ident, header, content):
+    code = content["code"]
+    how = code.split()[0] if code else ""
+    publish("status", {"execution_state": "busy"}, header)
+    reply = {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": []}
+    if how == "rubbish":
+        # None of these may harm the run: each is dropped and counted.
+        publish("stream", {"name": "stdout", "text": "forged"}, header, key=b"wrong")
+        publish("stream", {}, header, raw=b"{not json")
+        publish("stream", {}, header, raw=b'{"text":' + b"[" * 5000 + b"]" * 5000 + b"}")
+        publish("stream", {"name": "stdout"}, header)
+        iopub.send_multipart([b"a", b"b"])
+        iopub.send_multipart([b""])
+        publish("no_such_type", {"x": 1}, header)
+        publish("stream", {"name": "stdout", "text": "good"}, {**header, "msg_id": "somebody else's"})
+        publish("stream", {"name": "stdout", "text": "good"}, header)
+    if how == "no_reply":
+        publish("status", {"execution_state": "idle"}, header)
+        return
+    if how == "never":
+        return
+    if how == "idle_first":
+        publish("status", {"execution_state": "idle"}, header)
+        time.sleep(0.2)
+        shell.send_multipart([ident, *frames("execute_reply", reply, header)])
+        return
+    if how == "die":
+        os._exit(int(code.split()[1]))
+    if how == "segv":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if how == "aborted":
+        reply = {"status": "aborted"}
+    if how == "reply_error":
+        reply = {"status": "error", "ename": "E", "evalue": "only in the reply", "traceback": []}
+    if how == "big":
+        publish("stream", {"name": "stdout", "text": "x" * int(code.split()[1])}, header)
+    if how == "flood":
+        for i in range(int(code.split()[1])):
+            publish("stream", {"name": "stdout", "text": "%099d\n" % i}, header)
+    shell.send_multipart([ident, *frames("execute_reply", reply, header)])
+    if how == "no_idle":
+        return
+    if how == "late_output":
+        time.sleep(0.2)
+        publish("stream", {"name": "stdout", "text": "late"}, header)
+    publish("status", {"execution_state": "idle"}, header)
+
+
+poller = zmq.Poller()
+for each in (shell, control, heartbeat):
+    poller.register(each, zmq.POLLIN)
+while True:
+    for sock, _ in poller.poll():
+        parts = sock.recv_multipart()
+        if sock is heartbeat:
+            sock.send_multipart(parts)
+            continue
+        at = parts.index(b"<IDS|MSG>")
+        ident = parts[0]
+        header, content = json.loads(parts[at + 2]), json.loads(parts[at + 5])
+        kind = header["msg_type"]
+        if kind == "execute_request":
+            execute(ident, header, content)
+        elif kind == "kernel_info_request":
+            publish("status", {"execution_state": "busy"}, header)
+            info = {"status": "ok", "protocol_version": "5.0", "implementation": "fake", "language_info": {"name": "fake"}}
+            sock.send_multipart([ident, *frames("kernel_info_reply", info, header)])
+            publish("status", {"execution_state": "idle"}, header)
+        elif kind == "shutdown_request" and HOW != "stubborn":
+            sock.send_multipart([ident, *frames("shutdown_reply", content, header)])
+            time.sleep(0.05)
+            sys.exit(0)

@@ -1,0 +1,170 @@
+// Kernels that misbehave: fake_kernel.py does what its name or the code says.
+#include <signal.h>
+
+#include "harness.hpp"
+
+namespace execd::kernels {
+namespace {
+using namespace std::chrono_literals;
+
+// Kernelspecs "fake", "fake-late" ... in a JUPYTER_PATH of their own.
+class FakeSpecs {
+  public:
+    FakeSpecs() {
+        auto const script = std::filesystem::path(__FILE__).parent_path() / "fake_kernel.py";
+        for (std::string const how : {"", "late", "die_at_start", "silent", "stubborn"}) {
+            Json const spec = {{"argv", {test_python(), script.string(), "{connection_file}", how}},
+                               {"language", "fake" + how},
+                               {"display_name", "Fake"}};
+            folder_.write("kernels/fake" + how + "/kernel.json", spec.dump());
+        }
+        Json const gone = {{"argv", {"/no/such/kernel"}}, {"language", "gone"}};
+        folder_.write("kernels/gone/kernel.json", gone.dump());
+    }
+    [[nodiscard]] Contexts::Options options() const {
+        Contexts::Options out{.env = test_env(), .home = "/nonexistent"};
+        out.env["JUPYTER_PATH"] = folder_.path();
+        out.start_timeout = 20s;
+        return out;
+    }
+
+  private:
+    TempFolder folder_;
+};
+
+class Fake : private FakeSpecs, public KernelTest {
+  protected:
+    Fake() : KernelTest(options()) {}
+    std::shared_ptr<Context> fake(std::string language = "fake") {
+        return make({.language = std::move(language)});
+    }
+};
+
+TEST_F(Fake, BadMessagesAreDroppedOneByOne) {
+    auto const context = fake();
+    auto const odd = exec(context, "rubbish");
+    EXPECT_EQ(odd->outcome().kind, RunOutcome::Kind::ok);
+    EXPECT_EQ(text(odd), "good");
+    auto const& counts = context->kernel()->client().counts();
+    EXPECT_EQ(counts.dropped(), 5U);
+    EXPECT_EQ(counts.rejected[static_cast<std::size_t>(Rejection::signature)], 1U);
+    EXPECT_EQ(counts.rejected[static_cast<std::size_t>(Rejection::json)], 2U);
+    EXPECT_EQ(counts.rejected[static_cast<std::size_t>(Rejection::framing)], 2U);
+    EXPECT_EQ(text(exec(context, "rubbish")), "good");
+}
+
+TEST_F(Fake, BothHalvesOfTheEndAreAwaited) {
+    auto const context = fake();
+    auto const idle_first = exec(context, "idle_first");
+    EXPECT_EQ(idle_first->outcome().kind, RunOutcome::Kind::ok);
+    auto const late = exec(context, "late_output");
+    EXPECT_EQ(text(late), "late");
+    EXPECT_FALSE(late->outcome().incomplete);
+}
+
+TEST_F(Fake, AMissingHalfIsDeclared) {
+    auto const context = fake();
+    auto const no_idle = exec(context, "no_idle");
+    EXPECT_EQ(no_idle->outcome().kind, RunOutcome::Kind::ok);
+    EXPECT_TRUE(no_idle->outcome().incomplete);
+    EXPECT_EQ(all<OutputGap>(no_idle).size(), 1U);
+    auto const no_reply = exec(context, "no_reply");
+    EXPECT_EQ(no_reply->outcome().kind, RunOutcome::Kind::failed);
+}
+
+TEST_F(Fake, AKernelThatNeverAnswersLosesItsTime) {
+    auto const context = fake();
+    auto const never = exec_spec(context, {.code = "never", .timeout = 200ms, .grace = 200ms});
+    EXPECT_EQ(never->outcome().kind, RunOutcome::Kind::timed_out);
+    EXPECT_EQ(exec(context, "next")->outcome().kind, RunOutcome::Kind::ok);
+}
+
+TEST_F(Fake, DeathsHaveTheirCause) {
+    auto const context = fake();
+    auto const dead = exec(context, "die 7");
+    EXPECT_EQ(dead->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_NE(dead->outcome().why.find("7"), std::string::npos) << dead->outcome().why;
+    auto const crashed = exec(context, "segv");
+    EXPECT_EQ(crashed->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_NE(crashed->outcome().why.find("segmentation"), std::string::npos) << crashed->outcome().why;
+}
+
+TEST_F(Fake, RepliesOfOtherKinds) {
+    auto const context = fake();
+    EXPECT_EQ(exec(context, "aborted")->outcome().kind, RunOutcome::Kind::failed);
+    auto const error = exec(context, "reply_error");
+    EXPECT_EQ(error->outcome().kind, RunOutcome::Kind::error);
+    ASSERT_EQ(all<ErrorOutput>(error).size(), 1U);
+    EXPECT_EQ(all<ErrorOutput>(error)[0].value, "only in the reply");
+}
+
+TEST_F(Fake, LateOrOnPubItsFirstOutputIsNotLost) {
+    // PUB instead of XPUB: no iopub_welcome, the subscription is proven by nudging.
+    for (int i = 0; i < 3; ++i) {
+        auto const context = fake("fakelate");
+        EXPECT_EQ(text(exec(context, "big 3")), "xxx");
+        ASSERT_TRUE(run(contexts_.remove(context->id(), 0s)));
+    }
+}
+
+TEST_F(Fake, AStartThatFailsSaysWhy) {
+    auto const dead = run(contexts_.create({.language = "fakedie_at_start"}));
+    ASSERT_FALSE(dead);
+    EXPECT_EQ(dead.error().code, Code::unavailable);
+    EXPECT_NE(dead.error().message().find("no such display"), std::string::npos) << dead.error().message();
+    auto const missing = run(contexts_.create({.language = "gone"}));
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().code, Code::unavailable);
+    EXPECT_NE(missing.error().message().find("/no/such/kernel"), std::string::npos)
+        << missing.error().message();
+    EXPECT_EQ(contexts_.size(), 0U);
+}
+
+TEST_F(Fake, LargeOutputIsWholeAndFloodIsBounded) {
+    auto const context = fake();
+    auto const big = exec(context, "big 5000000");
+    EXPECT_EQ(text(big).size(), 5'000'000U);
+    auto const huge = exec(context, "big 100000000");
+    EXPECT_EQ(huge->outcome().kind, RunOutcome::Kind::ok);
+    EXPECT_EQ(text(huge), "");
+    ASSERT_EQ(all<OutputGap>(huge).size(), 1U);
+    EXPECT_GE(all<OutputGap>(huge)[0].bytes, 100'000'000U);
+    auto const flood = exec(context, "flood 30000");
+    EXPECT_EQ(flood->outcome().kind, RunOutcome::Kind::ok);
+    EXPECT_LE(flood->log().bytes(), 17'000'000U);
+}
+
+TEST_F(Fake, AStubbornKernelIsKilled) {
+    auto const context = fake("fakestubborn");
+    auto const pid = context->kernel()->pid();
+    ASSERT_TRUE(run(contexts_.remove(context->id(), 200ms)));
+    EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+TEST_F(Fake, DeletedWhileItStarts) {
+    std::optional<Code> end;
+    struct Starter {
+        static Task<void> go(Contexts& contexts, std::optional<Code>& out) {
+            ContextSpec wanted{.id = "slow", .language = "fakesilent"};
+            auto made = co_await contexts.create(std::move(wanted));
+            out = made ? Code::internal : made.error().code;
+        }
+    };
+    scope_.spawn("starter", Starter::go(contexts_, end));
+    while (!contexts_.find("slow") || contexts_.find("slow")->kernel() == nullptr)
+        run(clock_.sleep_for(10ms));
+    ASSERT_TRUE(run(contexts_.remove("slow", 0s)));
+    while (!end) run(clock_.sleep_for(1ms));
+    EXPECT_EQ(*end, Code::gone);
+}
+
+TEST_F(Fake, HeartbeatsAnswer) {
+    auto const context = fake();
+    EXPECT_TRUE(run(context->kernel()->client().beat(in(10))));
+    ::kill(context->kernel()->pid(), SIGSTOP);
+    EXPECT_FALSE(run(context->kernel()->client().beat(Deadline::in(clock_, 100ms))));
+    ::kill(context->kernel()->pid(), SIGCONT);
+}
+
+}  // namespace
+}  // namespace execd::kernels
