@@ -63,7 +63,7 @@ def test_a_range_past_the_end_is_416_text_plain(daemon, alphabet, wanted):
     assert answer.body.strip() == b"invalid range: failed to overlap"
 
 
-@pytest.mark.parametrize("wanted", ["bytes=x-y", "bytes=5-2", "bytes=--5", "lines=1-2", "bytes=1", "bytes=1-2-3",
+@pytest.mark.parametrize("wanted", ["bytes=x-y", "bytes=5-2", "bytes=--5", "bytes=1", "bytes=1-2-3",
                                     "bytes=99999999999999999999-"])
 def test_a_malformed_range_is_a_whole_416_json(daemon, alphabet, wanted):
     with daemon.wire() as wire:

@@ -72,7 +72,7 @@ class Wire:
         self.sock = socket.create_connection((host, port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.host = f"{host}:{port}"
-        self.pending = b""
+        self.pending = bytearray()
 
     def __enter__(self):
         return self
@@ -93,21 +93,25 @@ class Wire:
         self.sock.close()
 
     def fill(self):
-        data = self.sock.recv(65536)
+        data = self.sock.recv(1 << 20)
         self.pending += data
         return bool(data)
 
     def line(self):
         while b"\r\n" not in self.pending:
-            assert self.fill(), f"connection ended inside a line: {self.pending[:200]!r}"
-        line, self.pending = self.pending.split(b"\r\n", 1)
+            assert self.fill(), f"connection ended inside a line: {bytes(self.pending[:200])!r}"
+        line = self.take(self.pending.index(b"\r\n") + 2)[:-2]
         assert b"\n" not in line, f"bare LF in {line!r}"
         return line
 
     def exactly(self, count):
         while len(self.pending) < count:
             assert self.fill(), f"connection ended {count - len(self.pending)} bytes early"
-        data, self.pending = self.pending[:count], self.pending[count:]
+        return self.take(count)
+
+    def take(self, count):
+        data = bytes(memoryview(self.pending)[:count])
+        del self.pending[:count]
         return data
 
     def head(self):
@@ -148,7 +152,7 @@ class Wire:
         else:
             while self.fill():
                 pass
-            answer.body, self.pending = self.pending, b""
+            answer.body = self.take(len(self.pending))
         return answer
 
     def at_end(self):
