@@ -1,21 +1,33 @@
 #include "execd/daemon.hpp"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/asio/signal_set.hpp>
 
 #include <cstdio>
 
+#include "base/ledger.hpp"
 #include "base/log.hpp"
 #include "base/loop.hpp"
 #include "base/scope.hpp"
+#include "execd/authorization.hpp"
+#include "execd/child_environment.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/routes.hpp"
 #include "execd/dialects/own/own.hpp"
+#include "execd/http/proxy.hpp"
 #include "execd/http/server.hpp"
+#include "execd/self_proxy.hpp"
 #include "execd/services.hpp"
-#include "execd/version.hpp"
+#include "fs/executor.hpp"
+#include "kernels/contexts.hpp"
+#include "shell/executions.hpp"
+#include "shell/reaper.hpp"
+#include "shell/spawner.hpp"
 
 namespace execd {
 
@@ -23,7 +35,7 @@ namespace {
 
 using Signals = asio::basic_signal_set<Executor>;
 
-// The daemon needs a descriptor for each connection and child; children get the limits that we were started with.
+// The daemon needs a descriptor for each connection and child; children get the limit that we were started with.
 rlimit raise_descriptor_limit() {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -33,36 +45,88 @@ rlimit raise_descriptor_limit() {
     return before;
 }
 
+std::string temporary_directory(Config const& config) {
+    if (!config.state_dir.empty()) return config.state_dir;
+    auto const tmp = process_environment("TMPDIR");
+    return tmp && !tmp->empty() ? *tmp : "/tmp";
+}
+
+std::string default_envs_file(Config const& config) {
+    if (!config.envs_file.empty()) return config.envs_file;
+    return temporary_directory(config) + "/execd-" + std::to_string(::getuid()) + ".env";
+}
+
+shell::SpillStore::Options spill_options(Config const& config) {
+    shell::SpillStore::Options options;
+    options.parent = temporary_directory(config);
+    return options;
+}
+
+kernels::Contexts::Options kernel_options(Config const& config, shell::Environment const& environment) {
+    kernels::Contexts::Options options;
+    for (auto const& [name, value] : environment.values()) options.env[name] = value;
+    if (!config.python.empty()) {
+        // The configured Python's own prefix is looked at first, and its kernels find it by name.
+        auto const slash = config.python.rfind('/');
+        if (slash != std::string::npos) options.env["PATH"] = config.python.substr(0, slash) + ":" + options.env["PATH"];
+    }
+    options.home = std::string(environment.get("HOME").value_or("/"));
+    std::string const parent = temporary_directory(config);
+    options.runtime_parent = parent.size() <= 60 ? parent : "/tmp";
+    return options;
+}
+
 void append(std::vector<http::Row>& all, std::vector<http::Row> more) {
     for (auto& row : more) all.push_back(std::move(row));
 }
 
 class Daemon {
   public:
-    Daemon(asio::io_context& io, Config const& config)
-        : config_(config), clock_(io), loop_(io, clock_, pool_), scope_(loop_, "daemon"), signals_(io, SIGTERM, SIGINT) {}
+    Daemon(asio::io_context& io, Config const& config, auth::Secrets secrets)
+        : config_(config),
+          clock_(io),
+          loop_(io, clock_, pool_),
+          scope_(loop_, "daemon"),
+          work_(loop_, "daemon.work"),
+          signals_(io, SIGTERM, SIGINT),
+          authorization_(loop_, std::move(secrets), config),
+          reaper_(loop_),
+          spawner_(loop_, reaper_),
+          executions_(loop_, spawner_, std::make_shared<shell::SpillStore>(spill_options(config))),
+          files_(loop_),
+          proxy_(loop_, authorization_.proxy_options()) {}
 
     [[nodiscard]] Result<void> start();
     [[nodiscard]] int status() const { return status_; }
 
   private:
-    Result<void> build_routes();
     Result<void> listen();
+    Result<void> build_routes();
     Task<void> until_signal();
+    Task<void> check_spawn();
+    Task<void> prewarm();
 
     Config const& config_;
     RealClock clock_;
     WorkPool pool_;
     Loop loop_;
     Scope scope_;
+    Scope work_;  // what the daemon does for itself: probes, prewarming
     Signals signals_;
+    Authorization authorization_;
+    shell::Reaper reaper_;
+    shell::Spawner spawner_;
+    shell::Executions executions_;
+    fs::Executor files_;
+    http::ReverseProxy proxy_;
+    std::unique_ptr<ChildEnvironment> environment_;
+    std::unique_ptr<kernels::Contexts> contexts_;
     Readiness readiness_;
     Services services_{loop_, config_, readiness_};
     opensandbox::Dialect opensandbox_;
     own::Dialect own_;
     std::unique_ptr<http::Router> router_;
     std::unique_ptr<http::Server> server_;
-    Timer last_resort_{clock_};
     int status_ = 0;
 };
 
@@ -71,52 +135,98 @@ Result<void> Daemon::build_routes() {
     append(rows, own::rows(services_));
     append(rows, opensandbox::rows(services_));
     std::vector<http::Ownership> owners;
-    owners.push_back({"", &own_});
+    owners.push_back({"", &opensandbox_});
     for (char const* prefix : {"/ping", "/command", "/code", "/session", "/directories", "/metrics", "/pty", "/ready", "/internal",
                                "/files", "/proxy", "/v1"})
         owners.push_back({prefix, &opensandbox_});
+    // Paths that no mounted dialect owns answer as OpenSandbox's 404, the plainest.
+    owners.push_back({"/health", &own_});
+    owners.push_back({"/execd", &own_});
     auto router = http::Router::build(std::move(rows), std::move(owners));
     if (!router) return Failure(router.error());
     router_ = std::move(*router);
+    services_.router = router_.get();
     return {};
 }
 
 Result<void> Daemon::listen() {
     http::Limits limits;
     limits.connections = config_.max_connections;
-    auto const everybody = [](http::Call const&, http::Dialect&) -> Result<http::Principal> { return http::Principal(); };
-    server_ = std::make_unique<http::Server>(loop_, *router_, limits, everybody, std::vector<http::TargetStage>());
+    limits.connections_per_client = config_.max_connections;
+    server_ = std::make_unique<http::Server>(loop_, *router_, limits, authorization_.check(), std::vector<http::TargetStage>{self_proxy});
+    services_.server = server_.get();
     for (auto const& address : config_.listen) {
         auto bound = address.unix_path.empty() ? server_->listen_tcp(address.host, address.port)
                                                : server_->listen_unix(address.unix_path);
         if (!bound) return Failure(bound.error());
         if (services_.main_port == 0) services_.main_port = bound->port;
-        log::info("listener.open", {{"address", bound->name}, {"port", bound->port}});
+        if (bound->port != 0) services_.own_ports.push_back(bound->port);
     }
     return {};
 }
 
 Result<void> Daemon::start() {
     loop_.bind_thread();
+    services_.executions = &executions_;
+    services_.files = &files_;
+    services_.proxy = &proxy_;
     if (auto built = build_routes(); !built) return built;
     if (auto listening = listen(); !listening) return listening;
+    environment_ = std::make_unique<ChildEnvironment>(default_envs_file(config_), services_.main_port);
+    services_.environment = environment_.get();
+    contexts_ = std::make_unique<kernels::Contexts>(loop_, executions_, reaper_, kernel_options(config_, environment_->daemon()));
+    services_.contexts = contexts_.get();
     server_->start();
-    readiness_.spawn_works = true;
+    for (auto const& info : server_->listeners()) log::info("listener.open", {{"address", info.name}, {"port", info.port}});
     scope_.spawn("signals", until_signal());
+    work_.spawn("check spawn", check_spawn());
+    if (!config_.prewarm.empty()) {
+        for (auto const& language : config_.prewarm) readiness_.missing.push_back("kernel " + language + " is being made ready");
+        work_.spawn("prewarm", prewarm());
+    }
     return {};
+}
+
+// Ready means that a process can be started, not that we believe so.
+Task<void> Daemon::check_spawn() {
+    shell::SpawnSpec spec;
+    spec.argv = {"execd-probe", "--version"};
+    spec.program = "/proc/self/exe";
+    spec.env = {"PATH=/usr/bin:/bin"};
+    auto started = co_await spawner_.spawn(std::move(spec));
+    if (!started) {
+        readiness_.missing.push_back("cannot start processes: " + started.error().to_error().message());
+        co_return;
+    }
+    bool const ended = co_await (*started)->wait(Deadline::in(clock_, std::chrono::seconds(10)));
+    readiness_.spawn_works = ended;
+    if (!ended) readiness_.missing.push_back("a started process did not end within 10 s");
+}
+
+Task<void> Daemon::prewarm() {
+    auto warm = co_await contexts_->prewarm();
+    readiness_.missing.clear();
+    if (!warm) {
+        log::warn("prewarm.failed", {{"error", warm.error().message()}});
+        readiness_.missing.push_back("python: " + warm.error().message());
+    }
 }
 
 Task<void> Daemon::until_signal() {
     auto [ec, number] = co_await signals_.async_wait(kAsTuple);
     if (ec) co_return;
     log::info("daemon.stopping", {{"signal", number}});
-    co_await server_->drain(Deadline::in(clock_, config_.drain));
-    // Nothing keeps the loop now but what would not end: give that a moment.
-    last_resort_.arm(Deadline::in(clock_, std::chrono::seconds(2)), [this] {
-        log::warn("daemon.forced_stop");
-        status_ = 1;
-        loop_.io().stop();
-    });
+    server_->stop_accepting();
+    // Streams of running work end with that work: both have the drain time.
+    Deadline const deadline = Deadline::in(clock_, config_.drain);
+    co_await server_->drain(deadline);
+    auto const stragglers = co_await work_.close(Deadline::in(clock_, std::chrono::seconds(2)));
+    if (!stragglers.empty()) status_ = 1;
+    co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
+    co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));
+    signals_.cancel();
+    log::info("daemon.stopped", {{"requests", server_->counters().requests}});
+    loop_.io().stop();
 }
 
 }  // namespace
@@ -125,11 +235,12 @@ int serve(Config const& config) {
     std::string why;
     bool const log_ok = log::init({config.log_level, config.log_file}, why);
     if (!log_ok) log::warn("log.file_refused", {{"why", why}});
+    auth::Secrets secrets = secrets_of(config);
     raise_descriptor_limit();
     asio::io_context io(1);
     int status = 0;
     {
-        Daemon daemon(io, config);
+        Daemon daemon(io, config, std::move(secrets));
         if (auto started = daemon.start(); !started) {
             std::fprintf(stderr, "execd: cannot start: %s\n", started.error().message().c_str());
             status = 1;
@@ -137,6 +248,9 @@ int serve(Config const& config) {
             io.run();
             status = daemon.status();
         }
+        // What was posted when the loop stopped still refers to the rooms: run it while they live.
+        io.restart();
+        io.poll();
     }
     log::shutdown();
     return status;

@@ -1,8 +1,11 @@
 // Services: what the rooms offer, handed to the dialects that mount routes on them. References only; the daemon owns.
 #pragma once
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "base/loop.hpp"
+#include "execd/child_environment.hpp"
 #include "execd/config.hpp"
 
 namespace execd::shell {
@@ -10,6 +13,14 @@ class Executions;
 }
 namespace execd::kernels {
 class Contexts;
+}
+namespace execd::fs {
+class Executor;
+}
+namespace execd::http {
+class ReverseProxy;
+class Server;
+class Router;
 }
 
 namespace execd {
@@ -25,9 +36,19 @@ struct Services {
     Loop& loop;
     Config const& config;
     Readiness& readiness;
+    ChildEnvironment* environment = nullptr;
     shell::Executions* executions = nullptr;
     kernels::Contexts* contexts = nullptr;
+    fs::Executor* files = nullptr;
+    http::ReverseProxy* proxy = nullptr;
+    http::Server* server = nullptr;
+    http::Router const* router = nullptr;
     unsigned short main_port = 0;  // bound port of the first TCP listener
+    std::vector<unsigned short> own_ports{};
+
+    [[nodiscard]] bool is_own_port(unsigned short port) const {
+        return std::find(own_ports.begin(), own_ports.end(), port) != own_ports.end();
+    }
 };
 
 }  // namespace execd

@@ -55,12 +55,14 @@ std::size_t Connection::of_its_client() const {
 Task<void> Connection::run(std::unique_ptr<Connection> self) { co_await self->serve_all(); }
 
 Task<void> Connection::serve_all() {
-    while (co_await next_head()) {
+    for (;;) {
+        bool const got_head = co_await next_head();
+        if (!got_head) break;
         ++served_;
         ++server_.counters_.requests;
-        if (!co_await serve()) break;
+        bool const go_on = co_await serve();
+        if (!go_on || server_.draining_) break;
         idle_ = true;
-        if (server_.draining_) break;
     }
     if (stream_.open() && !peer_gone_) co_await linger();
 }
@@ -88,7 +90,8 @@ Task<Result<std::size_t>> Connection::fill(Deadline deadline) {
     if (watch_) {
         std::size_t const before = end_ - begin_;
         while (watch_ && !peer_gone_ && !peer_closed_)
-            if (!co_await watch_done_.wait(server_.loop_->clock(), deadline)) co_return fail(Code::timed_out, "read");
+            if (bool const woken = co_await watch_done_.wait(server_.loop_->clock(), deadline); !woken)
+                co_return fail(Code::timed_out, "read");
         if (end_ - begin_ > before) co_return end_ - begin_ - before;
     }
     if (peer_gone_) co_return fail(Code::disconnected, "read");
@@ -190,7 +193,10 @@ Task<bool> Connection::serve() {
         auto made = call.row->sync(call);
         answer = made ? std::move(*made) : error_answer(made.error(), call);
     }
-    if (answer && !head_.has_body()) co_return co_await send(call, *answer) && keep_;
+    if (answer && !head_.has_body()) {
+        bool const sent = co_await send(call, *answer);
+        co_return sent && keep_;
+    }
     body_ = std::make_unique<Body>(*this, call.row != nullptr ? call.row->body_limit : server_.limits_.drain_body);
     call.body = body_.get();
     if (!answer && call.row->sync) {
@@ -274,7 +280,8 @@ Task<bool> Connection::serve_waiting(Call& call) {
     if (broke) answer_ = error_answer(Error{Code::internal, "handler", 0, "internal error"}, call);
     if (body_ != nullptr && body_->unasked()) keep_ = false;
     if (auto* upgrade = std::get_if<std::unique_ptr<Upgrade>>(&answer_.body)) {
-        if (co_await send(call, answer_)) co_await run_upgrade(answer_);
+        bool const switched = co_await send(call, answer_);
+        if (switched) co_await run_upgrade(answer_);
         *upgrade = nullptr;
         co_return false;
     }
@@ -319,7 +326,12 @@ Task<Result<std::string_view>> Connection::Body::next() {
                                                        connection_.server_.limits_.write_stall);
         if (!sent) co_return Failure(sent.error());
     }
-    auto piece = chunks_ ? co_await next_chunk() : co_await next_of_length();
+    // Not as `? co_await : co_await`: g++ 12 destroys the operands of that twice.
+    Result<std::string_view> piece;
+    if (chunks_)
+        piece = co_await next_chunk();
+    else
+        piece = co_await next_of_length();
     if (piece && !piece->empty()) {
         taken_ += piece->size();
         if (taken_ > limit_)

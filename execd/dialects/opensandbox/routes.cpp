@@ -1,8 +1,52 @@
 #include "execd/dialects/opensandbox/routes.hpp"
 
+#include <charconv>
+
+#include "execd/dialects/opensandbox/dialect.hpp"
+#include "execd/dialects/opensandbox/parts.hpp"
+#include "execd/http/proxy.hpp"
+
 namespace execd::opensandbox {
 
-std::vector<http::Row> rows(Services&) {
+using http::Answer;
+using http::Call;
+
+namespace {
+
+// The path behind "/proxy/{port}" as it came, with its query (§1.11): what the upstream sees.
+std::string upstream_target(Call const& call) {
+    std::string_view path = call.path;
+    path.remove_prefix(std::string_view("/proxy/").size());
+    auto const slash = path.find('/');
+    std::string target(slash == std::string_view::npos ? std::string_view("/") : path.substr(slash));
+    if (!call.head->query.empty() || call.head->target.ends_with('?')) target.append("?").append(call.head->query);
+    return target;
+}
+
+Task<Result<Answer>> proxy(Services& services, Call& call) {
+    std::string const& text = call.param("port");
+    if (text.empty()) co_return Answer::bytes(400, "text/plain; charset=utf-8", "port is required");
+    unsigned port = 0;
+    auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), port);
+    bool const number = ec == std::errc() && end == text.data() + text.size() && port > 0 && port < 65536;
+    auto const bad_gateway = [&text](std::string_view why) {
+        Answer answer = Answer::bytes(502, "text/plain; charset=utf-8", "Bad Gateway: port " + text + ": " + std::string(why) + "\n");
+        answer.headers.set("Retry-After", "0");
+        return answer;
+    };
+    if (!number) co_return bad_gateway("not a port number");
+    if (services.is_own_port(static_cast<unsigned short>(port)))
+        co_return Answer::bytes(403, "text/plain; charset=utf-8", "port " + text + " is the daemon's own\n");
+    auto answer = co_await services.proxy->forward(call, static_cast<unsigned short>(port), upstream_target(call));
+    if (answer) co_return answer;
+    if (answer.error().code == Code::unavailable) co_return bad_gateway(answer.error().detail);
+    co_return answer;
+}
+
+}  // namespace
+
+std::vector<http::Row> rows(Services& services) {
+    Services* s = &services;
     std::vector<http::Row> out;
     http::Row ping;
     ping.method = "GET";
@@ -11,8 +55,23 @@ std::vector<http::Row> rows(Services&) {
     ping.tag = "Health";
     ping.doc = "Liveness.";
     ping.access = http::Access::open;
-    ping.sync = [](http::Call&) -> Result<http::Answer> { return http::Answer::empty(); };
+    ping.sync = [](Call&) -> Result<Answer> { return Answer::empty(); };
     out.push_back(ping);
+    add_commands(services, out);
+    add_code(services, out);
+    add_files(services, out);
+
+    http::Row relay;
+    relay.method = "*";
+    relay.path = "/proxy/{port}/{rest...}";
+    relay.operation_id = "proxy";
+    relay.tag = "Proxy";
+    relay.doc = "HTTP and WebSockets to a port of this container.";
+    relay.body = http::BodyPolicy::raw;
+    relay.body_limit = services.config.upload_limit;
+    relay.on_disconnect = http::OnDisconnect::cancel;
+    relay.invoke = [s](Call& call) { return proxy(*s, call); };
+    out.push_back(relay);
     return out;
 }
 

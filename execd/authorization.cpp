@@ -1,0 +1,87 @@
+#include "execd/authorization.hpp"
+
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "execd/http/fields.hpp"
+#include "execd/http/target.hpp"
+
+namespace execd {
+
+namespace {
+
+auth::Dialect auth_dialect(http::Dialect const& dialect) {
+    if (dialect.name() == "opensandbox") return auth::Dialect::open_sandbox;
+    if (dialect.name() == "agentrun") return auth::Dialect::agentrun;
+    if (dialect.name() == "aio") return auth::Dialect::aio;
+    if (dialect.name() == "sandbox_sdk") return auth::Dialect::sandbox_sdk;
+    if (dialect.name() == "cloud_sandbox") return auth::Dialect::cloud_sandbox;
+    if (dialect.name() == "e2b") return auth::Dialect::e2b;
+    return auth::Dialect::own;
+}
+
+std::optional<std::string_view> look_up(http::Call const& call, auth::Place place, std::string_view name) {
+    switch (place) {
+        case auth::Place::header: return call.head->find(name);
+        case auth::Place::query: return call.query_value(name);
+        case auth::Place::cookie: {
+            auto const cookies = call.head->find("Cookie");
+            return cookies ? http::find_cookie(*cookies, name) : std::nullopt;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+auth::Secrets secrets_of(Config const& config) {
+    // The configuration has already decided between flag and variable; from here the variables are only wiped.
+    auth::Secrets secrets = auth::Secrets::take_from_environment(environ);
+    secrets.tokens.clear();
+    secrets.jwt_public_key.clear();
+    if (!config.access_token.empty()) secrets.tokens.emplace_back(config.access_token);
+    if (!config.api_key.empty()) secrets.tokens.emplace_back(config.api_key);
+    if (!config.jwt_public_key.empty()) secrets.jwt_public_key = config.jwt_public_key;
+    return secrets;
+}
+
+Authorization::Authorization(Loop& loop, auth::Secrets secrets, Config const& config)
+    : authenticator_(loop.clock(), std::move(secrets)), origins_{config.allowed_origins} {
+    if (!authenticator_.problem().empty()) log::error("auth.misconfigured", {{"problem", authenticator_.problem()}});
+}
+
+http::Authorize Authorization::check() {
+    return [this](http::Call const& call, http::Dialect& dialect) { return check(call, dialect); };
+}
+
+Result<http::Principal> Authorization::check(http::Call const& call, http::Dialect& dialect) {
+    http::Head const& head = *call.head;
+    // A page of somebody else's in a browser inside the sandbox's network must not drive us.
+    if (auto const origin = head.find("Origin"); origin && !origins_.permits(origin, head.host, head.method, head.upgrade))
+        return fail(Code::permission_denied, "origin", "this origin is not allowed");
+    if (!authenticator_.protected_()) return http::Principal();
+    auth::Asked asked;
+    asked.dialect = auth_dialect(dialect);
+    asked.method = head.method;
+    asked.target = head.target;
+    asked.path = call.path;
+    asked.upgrade = head.upgrade;
+    asked.find = [&call](auth::Place place, std::string_view name) { return look_up(call, place, name); };
+    auto principal = authenticator_.check(asked);
+    if (!principal) return Failure(principal.error());
+    http::Principal out;
+    out.name = principal->subject.empty() ? "token" : principal->subject;
+    return out;
+}
+
+http::ReverseProxy::Options Authorization::proxy_options() const {
+    http::ReverseProxy::Options options;
+    options.is_credential = [](std::string_view name, std::string_view) {
+        for (std::string_view ours : {"X-EXECD-ACCESS-TOKEN", "OPEN-SANDBOX-API-KEY", "X-AIO-API-Key", "X-API-KEY", "Agentrun-Authorization"})
+            if (http::iequals(name, ours)) return true;
+        return false;
+    };
+    return options;
+}
+
+}  // namespace execd

@@ -1,0 +1,55 @@
+#include "execd/child_environment.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "base/unique_fd.hpp"
+
+namespace execd {
+
+namespace {
+constexpr std::size_t kMaxFile = 1U << 20;
+
+bool same(struct stat const& a, struct stat const& b) {
+    return a.st_ino == b.st_ino && a.st_dev == b.st_dev && a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+           a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
+           a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+}  // namespace
+
+ChildEnvironment::ChildEnvironment(std::string envs_file, unsigned short port)
+    : path_(std::move(envs_file)), daemon_(shell::Environment::of_daemon()) {
+    if (!path_.empty()) daemon_.set("EXECD_ENVS", path_);
+    if (port != 0) daemon_.set("JUPYTER_PORT", std::to_string(port));
+}
+
+shell::Environment ChildEnvironment::make() {
+    reload();
+    shell::Environment out = daemon_;
+    out.overlay(file_.entries);
+    return out;
+}
+
+// A small local file, looked at with one stat: not worth a thread hop for every command.
+void ChildEnvironment::reload() {
+    struct stat now {};
+    if (path_.empty() || ::stat(path_.c_str(), &now) != 0 || !S_ISREG(now.st_mode)) {
+        file_ = {};
+        have_ = false;
+        return;
+    }
+    if (have_ && same(now, seen_)) return;
+    std::string text;
+    UniqueFd const fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    char buffer[16384];
+    ssize_t n = 0;
+    while (fd && text.size() < kMaxFile && (n = ::read(fd.get(), buffer, sizeof buffer)) > 0)
+        text.append(buffer, static_cast<std::size_t>(n));
+    file_ = shell::parse_env_file(text, daemon_);
+    if (!file_.skipped.empty()) log::warn("envs_file.skipped", {{"first_line", file_.skipped.front()}, {"count", file_.skipped.size()}});
+    seen_ = now;
+    have_ = true;
+}
+
+}  // namespace execd

@@ -1,0 +1,149 @@
+#include "execd/dialects/opensandbox/command_stream.hpp"
+
+#include "execd/dialects/opensandbox/events.hpp"
+#include "shell/executions.hpp"
+#include "shell/lines.hpp"
+
+namespace execd::opensandbox {
+
+namespace {
+
+constexpr auto kPingEvery = std::chrono::seconds(3);
+// A command that ends at once is answered with one write: the first events wait this long for company.
+constexpr auto kGather = std::chrono::milliseconds(2);
+constexpr std::size_t kFlushAt = 256U << 10;
+constexpr std::size_t kLongestText = 256U << 10;  // bytes of one event's text
+
+class CommandStream final : public http::Producer {
+  public:
+    CommandStream(Services& services, std::shared_ptr<shell::Execution> run, bool bare_lines)
+        : services_(services), clock_(services.loop.clock()), run_(std::move(run)), bare_lines_(bare_lines) {}
+
+    Task<Result<void>> produce(http::Writer& writer) override {
+        std::string& out = writer.out();
+        event::Stamp const begun = event::stamp(clock_);
+        event::init(out, run_->id(), begun);
+        event::ping(out, begun);
+        Deadline ping = Deadline::in(clock_, kPingEvery);
+        bool greeted = false;
+        shell::Cursor cursor = run_->journal().reader();
+        shell::Batch batch;
+        for (;;) {
+            Deadline const until = greeted ? ping : Deadline::in(clock_, kGather);
+            shell::Next const next = co_await cursor.next(batch, until);
+            if (next == shell::Next::end) break;
+            if (next == shell::Next::data) {
+                append(batch, out);
+                // The last output and the end go out together when both are known.
+                bool const more_is_due = !run_->running() && out.size() < kFlushAt;
+                if (more_is_due) continue;
+            } else if (greeted) {
+                // Somebody may be looking at a prompt without a line end.
+                flush_tails(out);
+                event::ping(out, event::stamp(clock_));
+                ping = Deadline::in(clock_, kPingEvery);
+            }
+            greeted = true;
+            auto sent = co_await writer.flush();
+            if (!sent) co_return sent;
+        }
+        flush_tails(out);
+        append_end(out);
+        if (services_.config.stream_tail > Duration::zero()) {
+            auto sent = co_await writer.flush();
+            if (!sent) co_return sent;
+            bool const slept = co_await clock_.sleep_for(services_.config.stream_tail);
+            (void)slept;
+        }
+        co_return Result<void>();
+    }
+
+  private:
+    void append(shell::Batch const& batch, std::string& out) {
+        event::Stamp const now = event::stamp(clock_);
+        for (auto const& slice : batch.slices) {
+            bool const err = slice.stream == shell::Stream::err;
+            if (slice.lost > 0) {
+                event::text(out, "stderr", "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n", now);
+                continue;
+            }
+            auto const emit = [&](shell::Line const& line) { append_line(line, err, now, out); };
+            (err ? err_ : out_).push(slice.bytes, emit);
+        }
+    }
+
+    void append_line(shell::Line const& line, bool err, event::Stamp now, std::string& out) const {
+        std::string_view text = line.text;
+        if (bare_lines_ && line.terminator > 0) text = line.content().empty() ? std::string_view("\n") : line.content();
+        event::text(out, err ? "stderr" : "stdout", text, now);
+    }
+
+    void flush_tails(std::string& out) {
+        event::Stamp const now = event::stamp(clock_);
+        out_.flush([&](shell::Line const& line) { append_line(line, false, now, out); });
+        err_.flush([&](shell::Line const& line) { append_line(line, true, now, out); });
+    }
+
+    void append_end(std::string& out) const {
+        event::Stamp const now = event::stamp(clock_);
+        shell::Verdict const& verdict = *run_->verdict();
+        if (verdict.success()) {
+            auto const took = std::chrono::duration_cast<std::chrono::milliseconds>(verdict.at - run_->started_at());
+            return event::complete(out, std::max<std::int64_t>(took.count(), 0), now);
+        }
+        std::string const text = verdict.text();
+        bool const unstarted = std::holds_alternative<shell::FailedToStart>(verdict.ending);
+        // A hard timeout looks like any kill to this contract's clients; the second line tells people.
+        std::vector<std::string> traceback;
+        if (auto const* killed = std::get_if<shell::Signaled>(&verdict.status);
+            killed != nullptr && !std::holds_alternative<shell::Signaled>(verdict.ending))
+            traceback.push_back("signal: " + shell::signal_text(killed->signal));
+        traceback.push_back(text);
+        event::error(out, "CommandExecError", unstarted ? text : std::to_string(verdict.exit_code()), traceback, now);
+    }
+
+    Services& services_;
+    Clock& clock_;
+    std::shared_ptr<shell::Execution> run_;
+    bool bare_lines_;
+    shell::LineSplitter out_{kLongestText};
+    shell::LineSplitter err_{kLongestText};
+};
+
+http::Answer event_stream(std::unique_ptr<http::Producer> producer) {
+    auto answer = http::Answer::stream("text/event-stream", std::move(producer));
+    answer.headers.set("Cache-Control", "no-cache");
+    answer.headers.set("X-Accel-Buffering", "no");
+    return answer;
+}
+
+}  // namespace
+
+bool wants_bare_lines(http::Head const& head) {
+    std::string_view const agent = head.find("User-Agent").value_or("");
+    return agent.starts_with("OpenSandbox-") && agent.find("-SDK/0.") != std::string_view::npos;
+}
+
+http::Answer foreground_stream(Services& services, http::Call const& call, std::shared_ptr<shell::Execution> run) {
+    return event_stream(std::make_unique<CommandStream>(services, std::move(run), wants_bare_lines(*call.head)));
+}
+
+http::Answer background_stream(Services& services, shell::Execution const& run) {
+    std::string out;
+    event::Stamp const now = event::stamp(services.loop.clock());
+    event::init(out, run.id(), now);
+    event::ping(out, now);
+    bool const unstarted = run.verdict() && std::holds_alternative<shell::FailedToStart>(run.verdict()->ending);
+    if (unstarted) {
+        std::string const text = run.verdict()->text();
+        event::error(out, "CommandExecError", text, std::span(&text, 1), now);
+    } else {
+        event::complete(out, 0, now);
+    }
+    auto answer = http::Answer::bytes(200, "text/event-stream", std::move(out));
+    answer.headers.set("Cache-Control", "no-cache");
+    answer.headers.set("X-Accel-Buffering", "no");
+    return answer;
+}
+
+}  // namespace execd::opensandbox

@@ -1,0 +1,156 @@
+// GET /files/download (contracts/opensandbox.md §1.8 "Download", §13.8).
+#include <charconv>
+
+#include "execd/dialects/opensandbox/dialect.hpp"
+#include "execd/dialects/opensandbox/file_parts.hpp"
+#include "execd/dialects/opensandbox/parts.hpp"
+#include "execd/http/fields.hpp"
+#include "execd/http/ranges.hpp"
+#include "execd/http/target.hpp"
+#include "fs/path.hpp"
+#include "fs/reader.hpp"
+
+namespace execd::opensandbox {
+
+using http::Answer;
+using http::Call;
+
+namespace {
+
+class LineStream final : public http::Producer {
+  public:
+    explicit LineStream(fs::LineReader reader) : reader_(std::move(reader)) {}
+    Task<Result<void>> produce(http::Writer& writer) override {
+        for (;;) {
+            auto piece = co_await reader_.next();
+            if (!piece) co_return Failure(piece.error());
+            if (piece->empty()) co_return Result<void>();
+            auto sent = co_await writer.write(*piece);
+            if (!sent) co_return sent;
+        }
+    }
+
+  private:
+    fs::LineReader reader_;
+};
+
+// Files in /proc say size 0 and mean "read me to the end".
+class UnsizedStream final : public http::Producer {
+  public:
+    UnsizedStream(fs::Executor& files, fs::OpenFile file) : files_(files), file_(std::move(file)) {}
+    Task<Result<void>> produce(http::Writer& writer) override {
+        std::string block(256U << 10, '\0');
+        for (std::uint64_t at = 0;;) {
+            auto got = co_await fs::read_some(files_, file_, at, block);
+            if (!got) co_return Failure(got.error());
+            if (*got == 0) co_return Result<void>();
+            at += *got;
+            auto sent = co_await writer.write(std::string_view(block).substr(0, *got));
+            if (!sent) co_return sent;
+        }
+    }
+
+  private:
+    fs::Executor& files_;
+    fs::OpenFile file_;
+};
+
+std::optional<std::uint64_t> positive(std::string_view text) {
+    std::uint64_t n = 0;
+    auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (ec != std::errc() || end != text.data() + text.size() || n == 0) return std::nullopt;
+    return n;
+}
+
+Answer lines(Services& services, Call& call, fs::OpenFile file) {
+    std::uint64_t offset = 1;
+    std::optional<std::uint64_t> limit;
+    if (auto const text = call.query_value("offset")) {
+        auto n = positive(*text);
+        if (!n) return refusal(400, code::kBody, "invalid query parameter 'offset': " + std::string(*text));
+        offset = *n;
+    }
+    if (auto const text = call.query_value("limit")) {
+        limit = positive(*text);
+        if (!limit) return refusal(400, code::kBody, "invalid query parameter 'limit': " + std::string(*text));
+    }
+    if (call.header("Range"))
+        return refusal(400, code::kBody,
+                       "line-based reading (offset/limit) and byte range (Range header) are mutually exclusive");
+    return Answer::stream("text/plain; charset=utf-8",
+                          std::make_unique<LineStream>(fs::LineReader(*services.files, std::move(file), offset, limit)));
+}
+
+// Names beyond ASCII are sent percent-encoded in both forms (§1.8).
+std::string disposition(std::string_view name) {
+    bool const plain = std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    if (plain) return http::content_disposition("attachment", name);
+    std::string const encoded = http::percent_encode(name, http::Encode::unreserved);
+    return "attachment; filename=\"" + encoded + "\"; filename*=UTF-8''" + encoded;
+}
+
+std::string_view field(Call const& call, std::string_view name) { return call.header(name).value_or(std::string_view()); }
+
+}  // namespace
+
+Task<Result<Answer>> download(Services& services, Call& call) {
+    auto const asked = call.query_value("path");
+    if (!asked || asked->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'path'");
+    auto path = expand(services, *asked);
+    if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
+    auto opened = co_await fs::open_for_read(*services.files, *path);
+    if (!opened && opened.error().code == Code::not_found)
+        co_return refusal(404, code::kFileNotFound, "file not found. file not found: " + *path + ": " + go_text(opened.error(), "open", *path));
+    if (!opened && opened.error().code == Code::is_a_directory)
+        co_return refusal(400, code::kFile, "path is a directory: " + *path);
+    if (!opened) co_return refusal(500, code::kRuntime, "error accessing file: " + opened.error().message());
+    fs::OpenFile file = std::move(*opened);
+    if (call.query_value("offset") || call.query_value("limit")) co_return lines(services, call, std::move(file));
+
+    std::string const etag = "\"" + file.etag() + "\"";
+    std::int64_t const modified = file.mtime_ns / 1'000'000'000;
+    http::Validators const now{etag, modified, true};
+    http::Conditions conditions{field(call, "If-Match"), field(call, "If-None-Match"), field(call, "If-Modified-Since"),
+                                field(call, "If-Unmodified-Since"), field(call, "If-Range"), true};
+    auto const precondition = http::evaluate(conditions, now);
+    Answer answer;
+    answer.headers.set("Content-Type", "application/octet-stream");
+    answer.headers.set("Content-Disposition", disposition(fs::base_name(*path)));
+    answer.headers.set("ETag", etag);
+    answer.headers.set("Last-Modified", http::format_http_date(modified));
+    answer.headers.set("Accept-Ranges", "bytes");
+    if (precondition == http::Precondition::not_modified) {
+        answer.status = 304;
+        co_return answer;
+    }
+    if (precondition == http::Precondition::failed) co_return refusal(412, code::kFile, "the file has changed");
+    if (!file.sized) {
+        answer.body = std::make_unique<UnsizedStream>(*services.files, std::move(file));
+        co_return answer;
+    }
+    std::string_view const range = http::range_applies(conditions.if_range, now) ? field(call, "Range") : std::string_view();
+    http::RangePolicy policy;
+    policy.multi = http::MultiRange::first_satisfiable;
+    policy.refuse_malformed = true;
+    auto const plan = http::plan_ranges(range, file.size, policy);
+    bool const other_unit = !range.empty() && !range.starts_with("bytes=");
+    if (plan.outcome == http::RangeOutcome::malformed || other_unit) co_return refusal(416, code::kUnknown, "invalid range: " + std::string(range));
+    if (plan.outcome == http::RangeOutcome::unsatisfiable) {
+        auto refused = Answer::bytes(416, "text/plain; charset=utf-8", "invalid range: failed to overlap\n");
+        refused.headers.set("Content-Range", http::content_range_unsatisfied(file.size));
+        co_return refused;
+    }
+    http::FilePart part;
+    part.length = file.size;
+    if (plan.outcome == http::RangeOutcome::partial) {
+        answer.status = 206;
+        answer.headers.set("Content-Range", http::content_range(plan.ranges.front(), file.size));
+        part.offset = plan.ranges.front().first;
+        part.length = plan.ranges.front().length;
+    }
+    part.fd = std::move(file.fd);
+    answer.body = std::move(part);
+    co_return answer;
+}
+
+}  // namespace execd::opensandbox

@@ -1,0 +1,249 @@
+// /files* and /directories* (contracts/opensandbox.md §1.8, §10, §13): paths in, the domain does the work, FileInfo out.
+#include <charconv>
+
+#include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/dialect.hpp"
+#include "execd/dialects/opensandbox/file_parts.hpp"
+#include "execd/dialects/opensandbox/parts.hpp"
+#include "fs/executor.hpp"
+#include "fs/list.hpp"
+#include "fs/ops.hpp"
+#include "fs/path.hpp"
+#include "fs/replace.hpp"
+
+namespace execd::opensandbox {
+
+using http::Answer;
+using http::Call;
+
+FileInfo file_info(fs::Entry const& entry) {
+    FileInfo info;
+    info.path = entry.path;
+    info.type = fs::to_string(entry.kind);
+    info.size = entry.size;
+    info.modified_at.at = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(entry.mtime_ns));
+    info.created_at.at = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(entry.ctime_ns));
+    info.owner = entry.owner;
+    info.group = entry.group;
+    info.mode = digits_of_mode(entry.mode & 0777U);
+    return info;
+}
+
+std::uint32_t digits_of_mode(std::uint32_t mode) {
+    return (mode >> 6U & 7U) * 100 + (mode >> 3U & 7U) * 10 + (mode & 7U);
+}
+
+Result<std::optional<std::uint32_t>> mode_of_digits(std::int64_t digits) {
+    if (digits == 0) return std::optional<std::uint32_t>();
+    std::uint32_t mode = 0;
+    std::string const text = std::to_string(digits);
+    for (char c : text) {
+        if (c < '0' || c > '7') return fail(Code::invalid_argument, "mode", "invalid mode: " + text);
+        mode = mode * 8 + static_cast<std::uint32_t>(c - '0');
+    }
+    // As the original: only the permission bits are ever set (§1.8).
+    return std::optional<std::uint32_t>(mode & 0777U);
+}
+
+// "lstat /x: no such file or directory", as Go words it.
+std::string go_text(Error const& error, std::string_view call, std::string_view path) {
+    if (error.sys == 0) return error.message();
+    return std::string(call) + " " + std::string(path) + ": " + go_errno(error.sys);
+}
+
+Answer file_failure(Error const& error, std::string_view path) {
+    if (error.code == Code::not_found)
+        return refusal(404, code::kFileNotFound, "file not found. file not found: " + std::string(path) + ": " + go_text(error, "lstat", path));
+    if (error.code == Code::no_space) return refusal(507, code::kRuntime, "error accessing file: " + error.message());
+    return refusal(500, code::kRuntime, "error accessing file: " + error.message());
+}
+
+namespace {
+
+Task<Result<Answer>> info(Services& services, Call& call) {
+    FileInfoMap found;
+    for (auto const& asked : call.query_values("path")) {
+        auto path = expand(services, asked);
+        if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
+        fs::Stat stat(*path);
+        stat.read_link = false;
+        auto entry = co_await services.files->run(std::move(stat));
+        if (!entry) co_return file_failure(entry.error(), *path);
+        found[asked] = file_info(*entry);
+    }
+    co_return json(to_json(found));
+}
+
+Task<Result<Answer>> remove_files(Services& services, Call& call) {
+    for (auto const& asked : call.query_values("path")) {
+        auto path = expand(services, asked);
+        if (!path) co_return refusal(500, code::kRuntime, "error removing file " + asked + ". " + path.error().detail);
+        auto removed = co_await services.files->run(fs::Remove(*path, false, true));
+        if (removed) continue;
+        bool const directory = removed.error().code == Code::is_a_directory;
+        co_return refusal(500, code::kRuntime,
+                          "error removing file " + asked + ". " +
+                              (directory ? "path is a directory: " + *path : removed.error().message()));
+    }
+    co_return Answer::empty();
+}
+
+Task<Result<Answer>> set_permissions(Services& services, Call& call) {
+    Permissions wanted;
+    if (auto refused = co_await read_body(call, wanted)) co_return std::move(*refused);
+    for (auto const& [asked, permission] : wanted) {
+        std::string const before = "error changing permissions for " + asked + ". ";
+        auto path = expand(services, asked);
+        auto mode = mode_of_digits(permission.mode);
+        if (!path) co_return refusal(500, code::kRuntime, before + path.error().detail);
+        if (!mode) co_return refusal(500, code::kRuntime, before + mode.error().detail);
+        fs::SetPermissions set(*path, *mode, fs::Ownership(permission.owner, permission.group, true));
+        auto done = co_await services.files->run(std::move(set));
+        if (!done) co_return refusal(500, code::kRuntime, before + done.error().message());
+    }
+    co_return Answer::empty();
+}
+
+Task<Result<Answer>> move_files(Services& services, Call& call) {
+    Renames renames;
+    if (auto refused = co_await read_body(call, renames)) co_return std::move(*refused);
+    for (auto const& item : renames) {
+        auto from = expand(services, item.src);
+        auto to = expand(services, item.dest);
+        if (!from || !to) co_return refusal(500, code::kRuntime, "error accessing file: " + (from ? to : from).error().detail);
+        auto moved = co_await services.files->run(fs::Move(*from, *to));
+        if (moved) continue;
+        Error const& error = moved.error();
+        if (error.code == Code::not_found)
+            co_return refusal(404, code::kFileNotFound, "file not found. source path not found: " + *from + ": " + go_text(error, "stat", *from));
+        if (error.code == Code::already_exists)
+            co_return refusal(500, code::kRuntime, "error accessing file: destination path already exists: " + *to);
+        co_return refusal(500, code::kRuntime, "error accessing file: " + error.message());
+    }
+    co_return Answer::empty();
+}
+
+Task<Result<Answer>> replace(Services& services, Call& call) {
+    Replacements wanted;
+    if (auto refused = co_await read_body(call, wanted)) co_return std::move(*refused);
+    ReplaceResults counts;
+    for (auto const& [asked, item] : wanted) {
+        auto path = expand(services, asked);
+        if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
+        auto done = co_await services.files->run(fs::Replace(*path, item.old_text, item.new_text));
+        if (!done && done.error().where == "replace.empty") co_return refusal(400, code::kBody, "old content must not be empty");
+        if (!done) co_return file_failure(done.error(), *path);
+        counts[asked].replaced_count = done->replaced;
+    }
+    if (call.query_value("verbose").value_or("") != "true") co_return Answer::empty();
+    co_return json(to_json(counts));
+}
+
+// ---- directories ------------------------------------------------------------------------------------------------
+
+Task<Result<Answer>> list_directory(Services& services, Call& call) {
+    auto const asked = call.query_value("path");
+    if (!asked || asked->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'path'");
+    std::string_view const depth_text = call.query_value("depth").value_or("1");
+    std::uint32_t depth = 0;
+    auto const [end, ec] = std::from_chars(depth_text.data(), depth_text.data() + depth_text.size(), depth);
+    if (ec != std::errc() || end != depth_text.data() + depth_text.size())
+        co_return refusal(400, code::kBody, "invalid query parameter 'depth': " + std::string(depth_text));
+    auto path = expand(services, *asked);
+    if (!path) co_return refusal(500, code::kRuntime, "error listing directory " + std::string(*asked) + ". " + path.error().detail);
+    fs::ListOptions options(*path);
+    options.depth = depth;
+    options.read_links = false;
+    fs::List list(std::move(options));
+    auto listing = co_await services.files->run(std::move(list));
+    if (!listing) {
+        Error const& error = listing.error();
+        if (error.where == "list.symlink")
+            co_return refusal(400, code::kBody, "path is a symbolic link, refusing to traverse: " + *path);
+        if (error.code == Code::not_a_directory) co_return refusal(400, code::kBody, "path is not a directory: " + *path);
+        if (error.code == Code::not_found) co_return file_failure(error, *path);
+        co_return refusal(500, code::kRuntime, "error listing directory " + *path + ". " + error.message());
+    }
+    // Thousands of entries: rendered off the loop.
+    auto text = co_await services.loop.pool().run(Lane::metadata, [entries = &listing->entries] {
+        std::string out = "[";
+        for (auto const& entry : *entries) {
+            if (out.size() > 1) out += ',';
+            FileInfo const one = file_info(entry);
+            wire::encode(one, wire::EncodePolicy{}, out);
+        }
+        out += "]";
+        return out;
+    });
+    co_return json(std::move(text));
+}
+
+Task<Result<Answer>> make_directories(Services& services, Call& call) {
+    Permissions wanted;
+    if (auto refused = co_await read_body(call, wanted)) co_return std::move(*refused);
+    for (auto const& [asked, permission] : wanted) {
+        auto path = expand(services, asked);
+        auto mode = mode_of_digits(permission.mode);
+        if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
+        if (!mode) co_return refusal(500, code::kRuntime, "error accessing file: " + mode.error().detail);
+        fs::MakeDirectory make(*path, *mode);
+        make.owner = fs::Ownership(permission.owner, permission.group, true);
+        auto made = co_await services.files->run(std::move(make));
+        if (!made) co_return file_failure(made.error(), *path);
+    }
+    co_return Answer::empty();
+}
+
+Task<Result<Answer>> remove_directories(Services& services, Call& call) {
+    for (auto const& asked : call.query_values("path")) {
+        auto path = expand(services, asked);
+        if (!path) co_return refusal(500, code::kRuntime, "error removing directory " + asked + ". " + path.error().detail);
+        auto removed = co_await services.files->run(fs::Remove(*path, true, true));
+        if (!removed) co_return refusal(500, code::kRuntime, "error removing directory " + asked + ". " + removed.error().message());
+    }
+    co_return Answer::empty();
+}
+
+}  // namespace
+
+void add_files(Services& services, std::vector<http::Row>& out) {
+    Services* s = &services;
+    using Run = Task<Result<Answer>> (*)(Services&, Call&);
+    auto const add = [&out, s](std::string method, std::string path, std::string id, Run run, std::string doc) -> http::Row& {
+        http::Row& row = out.emplace_back();
+        row.tag = "Filesystem";
+        row.method = std::move(method);
+        row.path = std::move(path);
+        row.operation_id = std::move(id);
+        row.doc = std::move(doc);
+        row.on_disconnect = http::OnDisconnect::keep;
+        row.invoke = [s, run](Call& call) { return run(*s, call); };
+        return row;
+    };
+    auto const with_body = [](http::Row& row, wire::Ops const* request) {
+        row.body = http::BodyPolicy::json;
+        row.body_limit = 64U << 20;
+        row.request = request;
+    };
+    add("GET", "/files/info", "getFilesInfo", info, "What is known of each path.").statuses = {
+        {200, &wire::Codec<FileInfoMap>::ops, "application/json", "By path as asked"}};
+    add("DELETE", "/files", "removeFiles", remove_files, "Removes files; missing ones are fine.");
+    with_body(add("POST", "/files/permissions", "chmodFiles", set_permissions, "Mode and owner by path."), &wire::Codec<Permissions>::ops);
+    with_body(add("POST", "/files/mv", "renameFiles", move_files, "Moves, one after the other."), &wire::Codec<Renames>::ops);
+    with_body(add("POST", "/files/replace", "replaceContent", replace, "Replaces text in files."), &wire::Codec<Replacements>::ops);
+    add("GET", "/directories/list", "listDirectory", list_directory, "Entries below a directory.").statuses = {
+        {200, &wire::Codec<FileInfos>::ops, "application/json", "Entries"}};
+    with_body(add("POST", "/directories", "makeDirs", make_directories, "mkdir -p with permissions."), &wire::Codec<Permissions>::ops);
+    add("DELETE", "/directories", "removeDirs", remove_directories, "Removes trees; missing ones are fine.");
+    {
+        auto& row = add("GET", "/files/download", "downloadFile", download, "A file, a byte range of it, or a window of lines.");
+        row.statuses = {{200, nullptr, "application/octet-stream", "Bytes"}, {206, nullptr, "application/octet-stream", "A range"}};
+    }
+    {
+        auto& row = add("POST", "/files/upload", "uploadFile", upload, "Files with their metadata, as multipart.");
+        row.body = http::BodyPolicy::multipart;
+        row.body_limit = services.config.upload_limit;
+    }
+}
+
+}  // namespace execd::opensandbox

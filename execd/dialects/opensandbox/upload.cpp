@@ -1,0 +1,193 @@
+// POST /files/upload (contracts/opensandbox.md §1.8 "Upload", opensandbox-1.1.md §2.5). The n-th `metadata` part belongs
+// to the n-th `file` part, in any order; parts are known by name alone. A file whose metadata is already there goes
+// straight to its target; one that comes before its metadata waits in a spool beside the state directory.
+#include <deque>
+
+#include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/dialect.hpp"
+#include "execd/dialects/opensandbox/file_parts.hpp"
+#include "execd/dialects/opensandbox/parts.hpp"
+#include "execd/http/fields.hpp"
+#include "execd/http/multipart.hpp"
+#include "fs/executor.hpp"
+#include "fs/path.hpp"
+#include "fs/writer.hpp"
+
+namespace execd::opensandbox {
+
+using http::Answer;
+using http::Call;
+
+namespace {
+
+constexpr std::size_t kMaxMetadata = 64U << 10;
+constexpr std::size_t kSpoolInMemory = 32U << 20;  // as the original keeps it before it spills
+
+class Upload {
+  public:
+    Upload(Services& services, Call& call, std::string boundary) : services_(services), call_(call), parser_(std::move(boundary)) {}
+
+    Task<Result<Answer>> run() {
+        for (;;) {
+            auto block = co_await call_.body->next();
+            // A client that left has nobody to be answered; every file that was not complete is discarded.
+            if (!block && block.error().code == Code::too_large) co_return Failure(block.error());
+            if (!block) co_return refusal(400, code::kFile, "multipart form is empty");
+            if (block->empty()) break;
+            std::string_view rest = *block;
+            for (bool more = true; more;) {
+                auto const step = parser_.next(rest);
+                more = step.event != http::MultipartParser::Event::need_more;
+                if (step.event == http::MultipartParser::Event::fault) co_return refusal(400, code::kFile, "multipart form is empty");
+                std::optional<Answer> refused = co_await take(step);
+                if (refused) co_return std::move(*refused);
+            }
+        }
+        if (!parser_.finish()) co_return refusal(400, code::kFile, "multipart form is empty");
+        co_return finish();
+    }
+
+  private:
+    enum class Part { none, metadata, file, other };
+    using Event = http::MultipartParser::Event;
+
+    Task<std::optional<Answer>> take(http::MultipartParser::Step step) {
+        if (step.event == Event::part_begin) co_return co_await begin_part();
+        if (step.event == Event::data && part_ == Part::metadata) {
+            if (text_.size() + step.data.size() > kMaxMetadata)
+                co_return refusal(400, code::kFileMetadata, "invalid metadata format. metadata is larger than 64 KiB");
+            text_.append(step.data);
+        }
+        if (step.event == Event::data && part_ == Part::file) co_return co_await write(step.data);
+        if (step.event == Event::part_end) co_return co_await end_part();
+        co_return std::nullopt;
+    }
+
+    Task<std::optional<Answer>> begin_part() {
+        auto const& part = parser_.part();
+        part_ = Part::other;
+        if (part.has_filename && part.name == "metadata") part_ = Part::metadata;
+        if (part.has_filename && part.name == "file") part_ = Part::file;
+        text_.clear();
+        if (part_ == Part::file) {
+            ++files_;
+            if (!targets_.empty()) co_return open_writer();
+            if (spools_.size() > 64) co_return refusal(400, code::kFile, "too many files before their metadata");
+        }
+        co_return std::nullopt;
+    }
+
+    std::optional<Answer> open_writer() {
+        FileMetadata const metadata = std::move(targets_.front());
+        targets_.pop_front();
+        return open_writer(metadata);
+    }
+
+    std::optional<Answer> open_writer(FileMetadata const& metadata) {
+        if (metadata.path.empty()) return refusal(400, code::kFileMetadata, "metadata path is empty");
+        auto path = expand(services_, metadata.path);
+        if (!path) return refusal(500, code::kRuntime, "error creating target directory " + metadata.path + ". " + path.error().detail);
+        auto mode = mode_of_digits(metadata.mode);
+        if (!mode) return refusal(500, code::kRuntime, "error chmoding file " + *path + ". " + mode.error().detail);
+        fs::WriteOptions options(*path);
+        options.mode = *mode;
+        options.create_mode = 0777;
+        options.owner = fs::Ownership(metadata.owner, metadata.group, true);
+        path_ = *path;
+        writer_.emplace(*services_.files, std::move(options));
+        return std::nullopt;
+    }
+
+    Task<std::optional<Answer>> write(std::string_view bytes) {
+        if (!writer_) {
+            spooled_ += bytes.size();
+            if (spooled_ > kSpoolInMemory)
+                co_return refusal(413, code::kFile, "a file of more than 32 MiB needs its metadata part before it");
+            spool_.append(bytes);
+            co_return std::nullopt;
+        }
+        auto done = co_await writer_->write(bytes);
+        if (!done) co_return failed(done.error());
+        co_return std::nullopt;
+    }
+
+    Task<std::optional<Answer>> end_part() {
+        Part const part = std::exchange(part_, Part::none);
+        if (part == Part::metadata) {
+            ++metadata_;
+            FileMetadata metadata;
+            if (auto fault = decode_text(text_, wire::Codec<FileMetadata>::ops, &metadata, true))
+                co_return refusal(400, code::kFileMetadata, "invalid metadata format. " + *fault);
+            if (metadata.path.empty()) co_return refusal(400, code::kFileMetadata, "metadata path is empty");
+            if (spools_.empty()) {
+                targets_.push_back(std::move(metadata));
+                co_return std::nullopt;
+            }
+            std::string bytes = std::move(spools_.front());
+            spools_.pop_front();
+            spooled_ -= bytes.size();
+            if (auto refused = open_writer(metadata)) co_return refused;
+            auto done = co_await writer_->write(bytes);
+            if (!done) co_return failed(done.error());
+            co_return co_await commit();
+        }
+        if (part == Part::file) {
+            if (writer_) co_return co_await commit();
+            spools_.push_back(std::exchange(spool_, {}));
+        }
+        co_return std::nullopt;
+    }
+
+    Task<std::optional<Answer>> commit() {
+        auto written = co_await writer_->commit();
+        std::optional<Answer> refused;
+        if (!written) refused = failed(written.error());
+        writer_.reset();
+        co_return refused;
+    }
+
+    Answer failed(Error const& error) const {
+        if (error.code == Code::no_space) return refusal(507, code::kRuntime, "error copying file " + path_ + ". " + error.message());
+        if (error.where.starts_with("mkdir") || error.code == Code::not_a_directory)
+            return refusal(500, code::kRuntime, "error creating target directory " + std::string(fs::parent_of(path_)) + ". " + error.message());
+        if (error.where.starts_with("open") || error.where.starts_with("stage"))
+            return refusal(500, code::kRuntime, "error opening destination file " + path_ + ". " + error.message());
+        if (error.where.starts_with("ch") || error.where == "owner" || error.where == "group")
+            return refusal(500, code::kRuntime, "error chmoding file " + path_ + ". " + error.message());
+        return refusal(500, code::kRuntime, "error copying file " + path_ + ". " + error.message());
+    }
+
+    Answer finish() const {
+        if (metadata_ == 0) return refusal(400, code::kFileMetadata, "metadata file is missing");
+        if (files_ == 0) return refusal(400, code::kFileContent, "file is missing");
+        if (metadata_ != files_)
+            return refusal(400, code::kFile, "metadata and file count mismatch: " + std::to_string(metadata_) + " vs " + std::to_string(files_));
+        return Answer::empty();
+    }
+
+    Services& services_;
+    Call& call_;
+    http::MultipartParser parser_;
+    Part part_ = Part::none;
+    std::string text_;
+    std::deque<FileMetadata> targets_;
+    std::deque<std::string> spools_;
+    std::string spool_;
+    std::size_t spooled_ = 0;
+    std::size_t metadata_ = 0;
+    std::size_t files_ = 0;
+    std::string path_;
+    std::optional<fs::Writer> writer_;
+};
+
+}  // namespace
+
+Task<Result<Answer>> upload(Services& services, Call& call) {
+    auto const type = http::parse_content_type(call.header("Content-Type").value_or(""));
+    if (!type || !type->is("multipart/form-data") || type->boundary.empty() || call.body->done())
+        co_return refusal(400, code::kFile, "multipart form is empty");
+    Upload run(services, call, type->boundary);
+    co_return co_await run.run();
+}
+
+}  // namespace execd::opensandbox
