@@ -153,10 +153,17 @@ Task<bool> KernelClient::beat(Deadline deadline) {
     co_return beats_ >= wanted;
 }
 
-Task<tl::expected<Message, Rejection>> KernelClient::parse(ZmqMessage const& frames) {
-    auto const parts = views(frames);
-    if (size_of(frames) <= kInlineBytes) co_return parse_message(parts, signer_, limits_);
-    auto work = [this, &parts] { return parse_message(parts, signer_, limits_); };
+KernelClient::Parse KernelClient::parse_now(Channel channel, ZmqMessage const& frames) const {
+    auto message = parse_message(views(frames), signer_, limits_);
+    if (!message) return tl::unexpected(message.error());
+    Parsed out{*std::move(message), {}, false};
+    if (channel == Channel::iopub) out.outputs = decode_output(out.message, out.bad);
+    return out;
+}
+
+Task<KernelClient::Parse> KernelClient::parse(Channel channel, ZmqMessage const& frames) {
+    if (size_of(frames) <= kInlineBytes) co_return parse_now(channel, frames);
+    auto work = [this, channel, &frames] { return parse_now(channel, frames); };
     co_return co_await loop_->pool().run(Lane::bulk, std::move(work));
 }
 
@@ -170,7 +177,7 @@ Task<void> KernelClient::read(Channel channel) {
             changed_.notify_all();
             continue;
         }
-        auto message = co_await parse(*frames);
+        auto message = co_await parse(channel, *frames);
         if (message) {
             dispatch(channel, *std::move(message));
             continue;
@@ -181,14 +188,18 @@ Task<void> KernelClient::read(Channel channel) {
     }
 }
 
-void KernelClient::dispatch(Channel channel, Message message) {
+void KernelClient::dispatch(Channel channel, Parsed parsed) {
+    Message& message = parsed.message;
     switch (channel) {
         case Channel::iopub:
             if (!iopub_live_) {
                 iopub_live_ = true;
                 changed_.notify_all();
             }
-            if (message.type != "iopub_welcome" && hooks_.iopub) hooks_.iopub(std::move(message));
+            if (parsed.bad && counts_.malformed++ == 0)
+                log::warn("kernel.bad_message", {{"why", "malformed"}, {"type", message.type}});
+            if (message.type != "iopub_welcome" && hooks_.iopub)
+                hooks_.iopub(std::move(message), std::move(parsed.outputs));
             return;
         case Channel::stdin_:
             if (message.type == "input_request" && hooks_.input_request)

@@ -14,7 +14,7 @@
 
 #include "base/scope.hpp"
 #include "kernels/connection.hpp"
-#include "kernels/message.hpp"
+#include "kernels/output.hpp"
 #include "kernels/zmq_socket.hpp"
 
 namespace execd::kernels {
@@ -22,6 +22,8 @@ namespace execd::kernels {
 struct ClientCounts {
     RejectionCounts rejected{};
     std::uint64_t received = 0;
+    /// Messages of a known type that lack what it needs.
+    std::uint64_t malformed = 0;
     /// Replies that nobody waits for (any more).
     std::uint64_t unmatched = 0;
     [[nodiscard]] std::uint64_t dropped() const;
@@ -31,8 +33,8 @@ class KernelClient {
   public:
     using OnReply = std::function<void(Result<Message>)>;
     struct Hooks {
-        /// Every good iopub message, in order.
-        std::function<void(Message)> iopub;
+        /// Every good iopub message, in order, with what it says (decode_output).
+        std::function<void(Message, std::vector<Output>)> iopub;
         std::function<void(Message)> input_request;
     };
 
@@ -71,9 +73,16 @@ class KernelClient {
   private:
     [[nodiscard]] Result<void> open(Channel channel);
     [[nodiscard]] Task<void> read(Channel channel);
-    [[nodiscard]] Task<tl::expected<Message, Rejection>> parse(ZmqMessage const& frames);
+    struct Parsed {
+        Message message;
+        std::vector<Output> outputs;
+        bool bad = false;
+    };
+    using Parse = tl::expected<Parsed, Rejection>;
+    [[nodiscard]] Parse parse_now(Channel channel, ZmqMessage const& frames) const;
+    [[nodiscard]] Task<Parse> parse(Channel channel, ZmqMessage const& frames);
     [[nodiscard]] Message make(std::string_view type, Json content) const;
-    void dispatch(Channel channel, Message message);
+    void dispatch(Channel channel, Parsed parsed);
     void on_reply(Message message);
     ZmqSocket* socket(Channel channel) { return sockets_[static_cast<std::size_t>(channel)].get(); }
 

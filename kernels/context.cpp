@@ -69,8 +69,8 @@ Task<Result<void>> Context::launch(Deadline deadline) {
     if (closed_) co_return fail(Code::gone, "context.start", "the context was deleted");
     kernel_ = *std::move(made);
     // drop_kernel() takes these back before the kernel leaves this object.
-    kernel_->client().set_hooks(
-        {[this](Message m) { on_iopub(std::move(m)); }, [this](Message m) { on_input(std::move(m)); }});
+    kernel_->client().set_hooks({[this](Message m, std::vector<Output> o) { on_iopub(m, std::move(o)); },
+                                 [this](Message m) { on_input(std::move(m)); }});
     kernel_->on_death([this] { on_death(); });
     auto connected = co_await kernel_->connect(deadline);
     if (!connected) {
@@ -144,7 +144,7 @@ Result<void> Context::cancel(std::string_view run_id) {
         if ((*it)->id() != run_id) continue;
         auto const run = *it;
         queue_.erase(it);
-        finished_.push_back(run);
+        retire(run);
         finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "taken out of the queue"});
         return {};
     }

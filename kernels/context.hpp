@@ -34,7 +34,11 @@ struct ContextSpec {
     /// False: runs after a death of the kernel fail instead of getting a fresh one.
     bool revive = true;
     std::size_t max_queue = 256;
+    /// Finished runs that can still be looked at, and how much their logs may hold together.
     std::size_t keep_runs = 64;
+    std::size_t keep_bytes = 32 << 20;
+    /// How long one half of a run's end (reply, idle) waits for the other when nothing more is output.
+    Duration end_grace = std::chrono::seconds(5);
 };
 
 class Context : public std::enable_shared_from_this<Context> {
@@ -117,8 +121,10 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] Task<bool> overdue(Run& run);
     [[nodiscard]] Task<void> stop_running(std::shared_ptr<Context> self);
     std::shared_ptr<Burial> drop_kernel(Duration grace);
+    void retire(std::shared_ptr<Run> run);
+    [[nodiscard]] bool retry_aborted(Run const& run);
     [[nodiscard]] RunOutcome outcome_of(Message const& reply) const;
-    void on_iopub(Message message);
+    void on_iopub(Message const& message, std::vector<Output> outputs);
     void on_input(Message message);
     void on_death();
     void finish(Run& run, RunOutcome outcome);
@@ -141,7 +147,6 @@ class Context : public std::enable_shared_from_this<Context> {
     OutputLog background_;
     WallTime created_;
     TimePoint last_active_;
-    std::uint64_t bad_outputs_ = 0;
     Event changed_;
     Scope scope_;
 };

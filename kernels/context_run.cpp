@@ -27,11 +27,20 @@ Task<void> Context::work([[maybe_unused]] std::shared_ptr<Context> self) {
         bool const up = co_await ready_kernel(run);
         if (up) co_await perform(run);
         EXECD_ASSERT(run->state() == RunState::finished);
-        finished_.push_back(run);
-        while (finished_.size() > spec_.keep_runs) finished_.pop_front();
+        retire(run);
         current_.reset();
         progress_.reset();
         touch();
+    }
+}
+
+void Context::retire(std::shared_ptr<Run> run) {
+    finished_.push_back(std::move(run));
+    std::size_t bytes = 0;
+    for (auto const& each : finished_) bytes += each->log().bytes();
+    while (finished_.size() > 1 && (finished_.size() > spec_.keep_runs || bytes > spec_.keep_bytes)) {
+        bytes -= finished_.front()->log().bytes();
+        finished_.pop_front();
     }
 }
 
@@ -164,8 +173,10 @@ Task<void> Context::follow(std::shared_ptr<Run> run) {
         Deadline wake = earliest(soft, hard);
         if (p.timed_out) wake = hard;
         if (p.reply || p.idle) {
+            if (p.reply && p.idle && retry_aborted(*run)) continue;
             if (p.reply && p.idle) break;
-            Deadline const limit(p.last_output + kOtherHalf);
+            // Messages can be lost on the way; outputs that still arrive extend the wait.
+            Deadline const limit(p.last_output + spec_.end_grace);
             if (limit.passed(clock)) break;
             wake = earliest(wake, limit);
         }
@@ -191,6 +202,17 @@ Task<void> Context::follow(std::shared_ptr<Run> run) {
                  clock.wall());
     }
     finish(*run, std::move(outcome));
+}
+
+// tslab answers "abort" to the first request after an interrupt without having looked at it: it is sent once
+// more.
+bool Context::retry_aborted(Run const& run) {
+    auto& p = *progress_;
+    if (p.began || p.cancelled || p.timed_out || p.retried) return false;
+    if (!text_of((*p.reply)->content, "status").starts_with("abort")) return false;
+    p.retried = true;
+    p.reply.reset();
+    return send(run).has_value();
 }
 
 RunOutcome Context::outcome_of(Message const& reply) const {
@@ -224,14 +246,10 @@ RunOutcome Context::outcome_of(Message const& reply) const {
     return out;
 }
 
-void Context::on_iopub(Message message) {
+void Context::on_iopub(Message const& message, std::vector<Output> outputs) {
     auto const now = loop_->clock().wall();
     bool const ours = current_ && progress_->sent && message.parent_id == progress_->message_id;
-    bool const is_idle = message.type == "status" && text_of(message.content, "execution_state") == "idle";
-    bool bad = false;
     bool const is_status = message.type == "status";
-    auto outputs = decode_output(std::move(message), bad);
-    if (bad && bad_outputs_++ == 0) log::warn("kernel.bad_output", {{"kernel", kernelspec_.name}});
     if (!ours) {
         if (is_status) return;
         for (auto& output : outputs) background_.append(std::move(output), now);
@@ -239,11 +257,12 @@ void Context::on_iopub(Message message) {
     }
     progress_->last_output = loop_->clock().now();
     if (!is_status) progress_->began = true;
-    for (auto& output : outputs) current_->add(std::move(output), now);
-    if (is_idle) {
-        progress_->idle = true;
-        changed_.notify_all();
+    for (auto& output : outputs) {
+        auto const* status = std::get_if<StatusChange>(&output);
+        if (status != nullptr && status->state == "idle") progress_->idle = true;
+        current_->add(std::move(output), now);
     }
+    if (progress_->idle) changed_.notify_all();
 }
 
 void Context::on_input(Message message) {

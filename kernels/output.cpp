@@ -82,7 +82,7 @@ struct SizeOf {
 
 }  // namespace
 
-std::vector<Output> decode_output(Message message, bool& bad, std::size_t piece) {
+std::vector<Output> decode_output(Message& message, bool& bad, std::size_t piece) {
     bad = false;
     std::vector<Output> out;
     Json& content = message.content;

@@ -75,9 +75,10 @@ struct Notice {
 using Output = std::variant<StreamText, ExecuteResult, DisplayData, ClearOutput, ErrorOutput, StatusChange,
                             ExecuteInput, InputRequest, CommOutput, OutputGap, Notice>;
 
-/// The outputs in an iopub message; a stream text is cut into pieces of at most `piece` bytes between
-/// characters. Empty for other types (and for messages that lack what their type needs: `bad` is set then).
-[[nodiscard]] std::vector<Output> decode_output(Message message, bool& bad, std::size_t piece = 256 << 10);
+/// The outputs in an iopub message, whose content is used up; a stream text is cut into pieces of at most
+/// `piece` bytes between characters. Empty for other types (and for messages that lack what their type needs:
+/// `bad` is set then).
+[[nodiscard]] std::vector<Output> decode_output(Message& message, bool& bad, std::size_t piece = 256 << 10);
 [[nodiscard]] std::size_t bytes_of(Output const& output);
 
 /// An append-only list of outputs, numbered from 0, bounded by dropping the oldest. Readers keep only a

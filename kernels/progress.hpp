@@ -15,6 +15,7 @@ struct Context::Progress {
     /// The kernel has to go: it cannot be interrupted, or did not heed it.
     bool kill = false;
     bool restarted = false;
+    bool retried = false;
     bool began = false;  // execute_input or an output came
     /// When the last output, or one half of the end, came.
     TimePoint last_output{};

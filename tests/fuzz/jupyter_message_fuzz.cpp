@@ -1,5 +1,5 @@
-// Kernel messages: the input's lines are frames; the JSON frames are parsed both as they are (a forged signature must
-// never get to JSON) and properly signed.
+// Kernel messages: the input's lines are frames; the JSON frames are parsed both as they are (a forged
+// signature must never get to JSON) and properly signed.
 #include "base/check.hpp"
 #include "kernels/output.hpp"
 #include "tests/fuzz/target.hpp"
@@ -16,7 +16,8 @@ void run(std::string_view input) {
     std::array<std::string_view, 4> parts{};
     for (std::size_t i = 0; i < parts.size() && i < frames.size(); ++i) parts[i] = frames[i];
     std::string const signature = signer.sign(parts);
-    std::vector<std::string_view> whole{"topic", "<IDS|MSG>", signature, parts[0], parts[1], parts[2], parts[3]};
+    std::vector<std::string_view> whole{"topic",  "<IDS|MSG>", signature, parts[0],
+                                        parts[1], parts[2],    parts[3]};
     if (frames.size() > 4) whole.insert(whole.end(), frames.begin() + 4, frames.end());
     auto message = parse_message(whole, signer, {.content_bytes = 4096});
     if (!message) return;
@@ -28,7 +29,7 @@ void run(std::string_view input) {
     bool bad = false;
     std::size_t const text = message->content.contains("text") ? dump_json(message->content).size() : 0;
     std::size_t sum = 0;
-    for (auto const& output : decode_output(*std::move(message), bad, 16))
+    for (auto const& output : decode_output(*message, bad, 16))
         if (auto const* stream = std::get_if<StreamText>(&output)) sum += stream->text.size();
     EXECD_REQUIRE(sum <= text);
 }

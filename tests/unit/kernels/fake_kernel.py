@@ -19,6 +19,7 @@ if HOW == "silent":
 
 with open(sys.argv[1]) as f:
     conn = json.load(f)
+ABORTED = []
 KEY = conn["key"].encode()
 ctx = zmq.Context()
 
@@ -84,6 +85,11 @@ def execute(ident, header, content):
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "aborted":
         reply = {"status": "aborted"}
+    if how == "aborted_once" and not ABORTED:
+        ABORTED.append(1)
+        reply = {"status": "abort"}
+    elif how == "aborted_once":
+        publish("stream", {"name": "stdout", "text": "done"}, header)
     if how == "reply_error":
         reply = {"status": "error", "ename": "E", "evalue": "only in the reply", "traceback": []}
     if how == "big":
