@@ -13,15 +13,22 @@ extern char** environ;
 
 namespace execd::kernels {
 
-/// The Python that has ipykernel: EXECD_TEST_PYTHON, else one that JUPYTER_PATH leads to, else python3 on
-/// PATH.
+/// The Python that has ipykernel and bash_kernel (tests/requirements.txt): EXECD_TEST_PYTHON, else that of
+/// the environments that scripts/deps makes, else the one that JUPYTER_PATH leads to, else python3 on PATH. A
+/// test without any fails, it does not skip.
 inline std::string test_python() {
-    if (char const* named = std::getenv("EXECD_TEST_PYTHON"); named != nullptr && *named != 0) return named;
-    if (char const* path = std::getenv("JUPYTER_PATH"); path != nullptr) {
-        auto const python = std::filesystem::path(path).parent_path().parent_path() / "bin" / "python3";
-        if (std::filesystem::exists(python)) return python;
+    auto const value = [](char const* name) {
+        char const* const text = std::getenv(name);
+        return std::string(text == nullptr ? "" : text);
+    };
+    if (auto named = value("EXECD_TEST_PYTHON"); !named.empty()) return named;
+    for (char const* name : {"EXECD_TEST_VENV", "EXECD_VENV"})
+        if (auto const venv = value(name); !venv.empty()) return venv + "/bin/python3";
+    if (auto const data = value("JUPYTER_PATH"); !data.empty()) {  // <prefix>/share/jupyter
+        auto const prefix = std::filesystem::path(data.substr(0, data.find(':'))).parent_path().parent_path();
+        if (std::filesystem::exists(prefix / "bin/python3")) return prefix / "bin/python3";
     }
-    return find_executable("python3", {{"PATH", std::getenv("PATH") == nullptr ? "" : std::getenv("PATH")}});
+    return find_executable("python3", {{"PATH", value("PATH")}});
 }
 
 /// The environment of the tests' kernels: the process's own, with the test Python first on PATH.

@@ -1,0 +1,57 @@
+// The real bash_kernel: another language, another way to give a run its place.
+#include "harness.hpp"
+
+namespace execd::kernels {
+namespace {
+using namespace std::chrono_literals;
+
+class BashSpec {
+  public:
+    BashSpec() {
+        Json const spec = {{"argv", {test_python(), "-m", "bash_kernel", "-f", "{connection_file}"}},
+                           {"display_name", "Bash"},
+                           {"language", "bash"},
+                           {"env", {{"PS1", "$"}}}};
+        folder_.write("kernels/bash/kernel.json", spec.dump());
+    }
+    [[nodiscard]] Contexts::Options options() const {
+        Contexts::Options out{.env = test_env(), .home = "/nonexistent"};
+        out.env["JUPYTER_PATH"] = folder_.path();
+        return out;
+    }
+
+  private:
+    TempFolder folder_;
+};
+
+class BashKernel : private BashSpec, public KernelTest {
+  protected:
+    BashKernel() : KernelTest(options()) {}
+};
+
+TEST_F(BashKernel, KeepsItsStateAndTakesARunsPlace) {
+    TempFolder const folder;
+    auto const context = make({.language = "sh"});
+    EXPECT_EQ(context->kernel()->kind(), StartKind::cold);
+    exec(context, "x=5");
+    EXPECT_EQ(text(exec(context, "echo \"x is $x\"")), "x is 5\n");
+    auto const before = text(exec(context, "pwd; echo \"[${A-unset}]\""));
+    auto const placed = exec_spec(
+        context,
+        {.code = "pwd; echo \"$A\"", .cwd = folder.path(), .env = {{"A", "it's \"x\" $(id) `id` \\n"}}});
+    EXPECT_EQ(text(placed), folder.path() + "\nit's \"x\" $(id) `id` \\n\n");
+    EXPECT_EQ(text(exec(context, "pwd; echo \"[${A-unset}]\"")), before);
+}
+
+TEST_F(BashKernel, IsInterrupted) {
+    auto const context = make({.language = "bash"});
+    auto const busy = submit(context, {.code = "echo go; sleep 60"});
+    ASSERT_TRUE(wait_output(busy, [](Output const& o) { return std::holds_alternative<StreamText>(o); }));
+    ASSERT_TRUE(run(context->interrupt()));
+    ASSERT_TRUE(run(busy->wait(clock_, in(20))));
+    EXPECT_NE(busy->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_EQ(text(exec(context, "echo still here")), "still here\n");
+}
+
+}  // namespace
+}  // namespace execd::kernels
