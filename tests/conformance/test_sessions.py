@@ -32,7 +32,7 @@ def test_state_persists(session, work):
 
 def test_order_of_events_and_merged_stderr(session):
     events = session("echo out; echo err >&2")
-    assert frames.kinds(events) == ["init", "stdout", "stdout", "execution_complete"]
+    assert frames.kinds(events) == ["init", "stdout", "execution_complete"]
     assert frames.joined(events) == "out\nerr\n"
 
 

@@ -39,7 +39,9 @@ def split(body):
 
 
 def kinds(events, without=("ping",)):
-    return [e["type"] for e in events if e["type"] not in without]
+    """The types in order; neighbours of one type count once (a kernel may send one print in two pieces)."""
+    found = [e["type"] for e in events if e["type"] not in without]
+    return [kind for i, kind in enumerate(found) if i == 0 or kind != found[i - 1]]
 
 
 def joined(events, kind="stdout"):
