@@ -8,13 +8,14 @@
 
 namespace execd::shell {
 
-Cursor Journal::reader(ReadFrom from) { return Cursor(shared_from_this(), from); }
+Cursor Journal::reader(ReadFrom from) { return Cursor(shared_from_this(), std::move(from)); }
 
 Cursor::Cursor(std::shared_ptr<Journal> journal, ReadFrom from)
     : journal_(std::move(journal)),
       streams_(from.streams),
       until_(from.until),
       now_limit_(journal_->end_.total),
+      mark_(std::move(from.mark)),
       position_(from.position) {
     journal_->cursors_.push_back(this);
 }
@@ -24,6 +25,7 @@ Cursor::Cursor(Cursor&& other) noexcept
       streams_(other.streams_),
       until_(other.until_),
       now_limit_(other.now_limit_),
+      mark_(std::move(other.mark_)),
       position_(other.position_),
       loaded_(std::move(other.loaded_)),
       loaded_total_(other.loaded_total_) {
@@ -36,6 +38,7 @@ Cursor::~Cursor() {
 
 std::uint64_t Cursor::limit() const {
     if (until_ == Until::now) return now_limit_;
+    if (mark_ && mark_->end) return mark_->end->total;
     if (until_ == Until::verdict && journal_->verdict_) return journal_->verdict_->total;
     return journal_->closed_ ? journal_->end_.total : ~std::uint64_t{0};
 }

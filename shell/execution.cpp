@@ -10,6 +10,7 @@
 #include <boost/asio/write.hpp>
 
 #include "base/log.hpp"
+#include "shell/process_tree.hpp"
 
 namespace execd::shell {
 
@@ -34,7 +35,9 @@ Execution::Execution(Loop& loop, Scope& scope, std::shared_ptr<SpillStore> store
       label_(spec.label),
       text_(spec.text),
       digest_(spec.digest),
-      journal_(std::make_shared<Journal>(loop, std::move(store), spec.journal)),
+      journal_(spec.into ? spec.into : std::make_shared<Journal>(loop, std::move(store), spec.journal)),
+      own_journal_(!spec.into),
+      stop_signal_(spec.stop_signal),
       terminal_(spec.terminal.has_value()),
       size_(spec.terminal.value_or(WindowSize())),
       timeout_(loop.clock()),
@@ -73,7 +76,7 @@ void Execution::failed(SpawnFailure const& failure) {
     Verdict verdict;
     verdict.ending = FailedToStart{failure.step, failure.error};
     publish(std::move(verdict));
-    journal_->close();
+    if (own_journal_) journal_->close();
 }
 
 Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
@@ -100,18 +103,36 @@ Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
     pump->from->close(ignored);
 }
 
+void Execution::drain_now() {
+    for (auto& pump : pumps_) {
+        if (!pump.from->is_open()) continue;
+        // A pipe holds 1 MiB; more is being written right now and came later.
+        for (std::size_t got = 0; got < (2U << 20);) {
+            Journal::Fill const more = journal_->fill(pump.from->native_handle(), pump.stream);
+            if (more.bytes == 0) break;
+            got += more.bytes;
+        }
+    }
+}
+
 Ending Execution::ending_of(ExitStatus const& status) const {
     if (cause_) return *cause_;
+    if (out_of_memory(status)) return OomKilled{};
     if (status.signaled) return Signaled{status.value, status.core};
     return Exited{status.value};
 }
 
-Task<void> Execution::supervise([[maybe_unused]] std::shared_ptr<Execution> self) {
+Task<void> Execution::supervise(std::shared_ptr<Execution> self) {
     while (process_->running()) {
         co_await process_->wait(Deadline::never());
     }
     timeout_.cancel();
     kill_timer_.cancel();
+    if (cause_) {
+        // Ended on purpose: all of it, also what ignored the signal that its leader obeyed.
+        if (cgroup_) (void)cgroup_->kill();
+        co_await sweep(self);
+    }
     Deadline const grace = Deadline::in(loop_->clock(), kOutputGrace);
     while (open_pumps_ > 0) {
         bool const told = co_await pumps_event_.wait(loop_->clock(), grace);
@@ -126,12 +147,17 @@ Task<void> Execution::supervise([[maybe_unused]] std::shared_ptr<Execution> self
     else
         verdict.status = Exited{status.value};
     verdict.usage = usage_of(status.usage);
+    if (cgroup_)
+        verdict.usage.peak_memory = std::max(verdict.usage.peak_memory, cgroup_->peak_memory().value_or(0));
     verdict.output_open = open_pumps_ > 0;
     publish(std::move(verdict));
 
-    while (open_pumps_ > 0) co_await pumps_event_.wait();
+    while (open_pumps_ > 0) {
+        co_await pumps_event_.wait();
+    }
     pumps_.clear();
-    journal_->close();
+    if (own_journal_) journal_->close();
+    cgroup_.reset();
 }
 
 void Execution::publish(Verdict verdict) {
@@ -141,7 +167,10 @@ void Execution::publish(Verdict verdict) {
     verdict_ = std::move(verdict);
     shut_input();
     // The verdict first: a reader that finds its end must find the verdict too.
-    journal_->mark_verdict();
+    if (own_journal_)
+        journal_->mark_verdict();
+    else
+        journal_->changed().notify_all();
     ended_event_.notify_all();
     if (on_ended_) on_ended_(*this);
 }
@@ -223,8 +252,77 @@ Result<void> Execution::resize(WindowSize size) {
     return {};
 }
 
+bool Execution::echo() const {
+    termios mode{};
+    return terminal_ && input_ && ::tcgetattr(input_->native_handle(), &mode) == 0 &&
+           (mode.c_lflag & ECHO) != 0;
+}
+
+Result<void> Execution::set_echo(bool on) {
+    if (!terminal_ || !input_) return fail(Code::conflict, "terminal", "not a terminal");
+    termios mode{};
+    if (::tcgetattr(input_->native_handle(), &mode) != 0) return fail_errno("terminal", errno);
+    mode.c_lflag = on ? mode.c_lflag | ECHO : mode.c_lflag & ~static_cast<tcflag_t>(ECHO);
+    if (::tcsetattr(input_->native_handle(), TCSANOW, &mode) != 0) return fail_errno("terminal", errno);
+    return {};
+}
+
+Result<void> Execution::signal_foreground(int number) {
+    if (!terminal_ || !input_ || verdict_) return fail(Code::gone, "terminal", "the execution has ended");
+    // TIOCSIG would be one call, but gives the signal no target when the foreground group has ended
+    // meanwhile.
+    pid_t const group = ::tcgetpgrp(input_->native_handle());
+    if (group <= 1) return signal(number);
+    if (::kill(-group, number) != 0) return fail_errno("signal", errno);
+    return {};
+}
+
+bool Execution::out_of_memory(ExitStatus const& status) const {
+    if (!cgroups_) return false;
+    if (cgroup_) {
+        // A shell whose child was killed says 137.
+        bool const killed = status.value == (status.signaled ? SIGKILL : 128 + SIGKILL);
+        return killed && cgroup_->oom_kills() > 0;
+    }
+    return status.signaled && status.value == SIGKILL && cgroups_->own_oom_kills() > oom_before_;
+}
+
 void Execution::kill_tree() {
-    if (process_) (void)process_->signal_group(SIGKILL);
+    if (!process_) return;
+    bool const complete = cgroup_ && cgroup_->kill();
+    (void)process_->signal_group(SIGKILL);
+    if (complete || sweeping_ > 0) return;
+    scope_->spawn("execution.sweep", sweep(shared_from_this()));
+}
+
+/// What left the process group: the walk over /proc runs on the pool, again and again until it finds nothing.
+Task<void> Execution::sweep([[maybe_unused]] std::shared_ptr<Execution> self) {
+    struct Turn {
+        Execution* execution;
+        explicit Turn(Execution* e) : execution(e) { ++e->sweeping_; }
+        ~Turn() {
+            --execution->sweeping_;
+            execution->ended_event_.notify_all();
+        }
+    } const turn(this);
+    std::optional<Reaper::Hold> hold;  // the leader's number stays its own during the walk
+    TreeQuery query{0, id_};
+    if (process_->running()) {
+        hold.emplace(process_);
+        query.leader = process_->pid();
+    }
+    auto const work = [&query] { return signal_tree(query, SIGKILL, 50); };
+    (void)co_await loop_->pool().run(Lane::search, work);
+}
+
+Task<void> Execution::freeze(bool frozen) {
+    auto const self = shared_from_this();
+    if (verdict_ || !process_ || (cgroup_ && cgroup_->freeze(frozen))) co_return;
+    Reaper::Hold const hold(process_);
+    TreeQuery const query{process_->pid(), id_};
+    int const number = frozen ? SIGSTOP : SIGCONT;
+    auto const work = [&query, number] { return signal_tree(query, number, 3); };
+    (void)co_await loop_->pool().run(Lane::search, work);
 }
 
 void Execution::expire(TimedOut::Kind kind) {
@@ -243,8 +341,8 @@ void Execution::request_stop(Duration grace) {
         kill_tree();
         return;
     }
-    (void)signal(SIGTERM);
-    (void)signal(SIGCONT);  // a stopped process cannot handle its SIGTERM
+    (void)signal(stop_signal_);
+    (void)signal(SIGCONT);  // a stopped process cannot handle it
     if (!kill_timer_.armed())
         kill_timer_.arm(Deadline::in(loop_->clock(), grace), [weak = weak_from_this()] {
             if (auto me = weak.lock()) me->kill_tree();
@@ -254,7 +352,9 @@ void Execution::request_stop(Duration grace) {
 Task<void> Execution::stop(Duration grace) {
     auto const self = shared_from_this();
     request_stop(grace);
-    while (!verdict_) co_await ended_event_.wait();
+    while (!verdict_ || sweeping_ > 0) {
+        co_await ended_event_.wait();
+    }
 }
 
 }  // namespace execd::shell

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/scope.hpp"
+#include "shell/cgroup.hpp"
 #include "shell/journal.hpp"
 #include "shell/reaper.hpp"
 #include "shell/spawn_spec.hpp"
@@ -65,10 +66,22 @@ struct ExecutionSpec {
     std::vector<FdMap> fds;
     std::vector<UniqueFd> owned;
 
+    /// Put it into a cgroup of its own where that is possible: its end is then complete, its memory known.
+    bool contain = false;
+    /// Needs a cgroup; what cannot be enforced is said by Execution::not_enforced().
+    ResourceLimits resources;
+    /// The claim's group.
+    std::shared_ptr<Cgroup> cgroup_parent;
+
     Journal::Options journal;
+    /// A journal of the caller's instead: a terminal's goes on over restarts. Neither marked nor closed at
+    /// the end.
+    std::shared_ptr<Journal> into;
     /// After this the whole tree is killed: TimedOut{hard}. 0: never.
     Duration timeout{};
 
+    /// What asks it politely to end; interactive shells ignore SIGTERM.
+    int stop_signal = 15;
     /// The claim it belongs to.
     std::string owner;
     /// What kind of thing it is, for lists ("command", "terminal", "kernel"), and its text for people.
@@ -105,6 +118,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
 
     /// To the process group. Code::gone after the end.
     Result<void> signal(int number);
+    /// Reads into the journal what lies in the pipes at this moment: what the child wrote before something
+    /// else it said.
+    void drain_now();
     /// Writes all of `bytes` to stdin (or the terminal) in the order of the calls. Fails with disconnected
     /// when nobody can read it any more, conflict when stdin is not a pipe, timed_out with a part written.
     [[nodiscard]] Task<Result<void>> write(std::string bytes, Deadline deadline);
@@ -112,12 +128,21 @@ class Execution : public std::enable_shared_from_this<Execution> {
     Result<void> close_input();
     Result<void> resize(WindowSize size);
     [[nodiscard]] WindowSize size() const { return size_; }
+    /// Whether the terminal shows what is typed.
+    [[nodiscard]] bool echo() const;
+    Result<void> set_echo(bool on);
+    /// To the terminal's foreground job.
+    Result<void> signal_foreground(int number);
 
     /// Ends the whole tree: SIGTERM, after `grace` SIGKILL (0: at once). The verdict is Cancelled. Waits for
     /// it.
     [[nodiscard]] Task<void> stop(Duration grace);
     /// The same without waiting.
     void request_stop(Duration grace);
+    /// Stops or continues everything in it without ending it.
+    [[nodiscard]] Task<void> freeze(bool frozen);
+    /// Limits that were asked for and are not in force here.
+    [[nodiscard]] std::vector<std::string> const& not_enforced() const { return not_enforced_; }
     /// Ends the tree because of an idle rule of its owner: TimedOut{idle}.
     void expire(TimedOut::Kind kind);
 
@@ -138,6 +163,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
     [[nodiscard]] Ending ending_of(ExitStatus const& status) const;
     void publish(Verdict verdict);
     void kill_tree();
+    [[nodiscard]] Task<void> sweep(std::shared_ptr<Execution> self);
+    [[nodiscard]] bool out_of_memory(ExitStatus const& status) const;
     void shut_input();
 
     Loop* loop_;
@@ -148,6 +175,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
     std::string text_;
     std::string digest_;
     std::shared_ptr<Journal> journal_;
+    bool own_journal_ = true;
+    int stop_signal_;
     std::shared_ptr<Process> process_;
     std::list<Pump> pumps_;
     std::size_t open_pumps_ = 0;
@@ -165,6 +194,11 @@ class Execution : public std::enable_shared_from_this<Execution> {
     Timer timeout_;
     Timer kill_timer_;
     std::function<void(Execution&)> on_ended_;
+    std::shared_ptr<Cgroups> cgroups_;
+    std::shared_ptr<Cgroup> cgroup_;
+    std::vector<std::string> not_enforced_;
+    std::uint64_t oom_before_ = 0;
+    int sweeping_ = 0;
 };
 
 }  // namespace execd::shell

@@ -112,11 +112,16 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
     std::string input = std::move(spec.input_bytes);
 
     SpawnSpec child = spawn_spec_of(spec, *channels);
+    execution->cgroups_ = options_.cgroups;
+    if (spec.contain || spec.resources.any() || spec.cgroup_parent) {
+        co_await join_cgroup(*execution, spec, child);
+    } else if (options_.cgroups) {
+        execution->oom_before_ = options_.cgroups->own_oom_kills();
+    }
     auto process = co_await spawner_->spawn(std::move(child));
     // No co_await from here on: a caller that was cancelled meanwhile leaves a complete record behind.
     execution->on_ended_ = [this](Execution& e) { on_ended(e); };
-    by_id_.emplace(execution->id(), execution);
-    order_.push_back(execution);
+    by_id_.emplace(execution->id(), Entry{execution, order_.insert(order_.end(), execution.get()), {}, 0});
     reservation.running = nullptr;  // on_ended() counts it down
     if (process) {
         tell(ExecutionEvent::Kind::started, *execution);
@@ -126,6 +131,26 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
         execution->failed(process.error());
     }
     co_return execution;
+}
+
+Task<void> Executions::join_cgroup(Execution& execution, ExecutionSpec const& spec, SpawnSpec& child) {
+    Result<std::shared_ptr<Cgroup>> group = fail(Code::unavailable, "cgroup");
+    if (options_.cgroups) {
+        auto const work = [this, &spec] {
+            return options_.cgroups->create(spec.id, spec.resources, spec.cgroup_parent);
+        };
+        group = co_await loop_->pool().run(Lane::metadata, work);
+    }
+    if (!group) {
+        if (spec.resources.memory) execution.not_enforced_.emplace_back("memory");
+        if (spec.resources.pids) execution.not_enforced_.emplace_back("pids");
+        if (spec.resources.cpu) execution.not_enforced_.emplace_back("cpu");
+        co_return;
+    }
+    execution.cgroup_ = *group;
+    execution.not_enforced_ = (*group)->not_enforced();
+    child.cgroup_dir = (*group)->spawn_dir();
+    child.cgroup_procs = (*group)->spawn_procs();
 }
 
 Task<Result<Executions::Attached>> Executions::start_or_attach(ExecutionSpec spec) {
@@ -151,22 +176,31 @@ Task<Result<Executions::Attached>> Executions::start_or_attach(ExecutionSpec spe
 
 std::shared_ptr<Execution> Executions::find(std::string_view id) const {
     auto const found = by_id_.find(std::string(id));
-    return found == by_id_.end() ? nullptr : found->second;
+    return found == by_id_.end() ? nullptr : found->second.execution;
 }
 
 std::vector<std::shared_ptr<Execution>> Executions::list(std::string_view owner) const {
     std::vector<std::shared_ptr<Execution>> out;
-    for (auto const& execution : order_)
-        if (owner.empty() || execution->owner() == owner) out.push_back(execution);
+    for (auto* const execution : order_)
+        if (owner.empty() || execution->owner() == owner) out.push_back(execution->shared_from_this());
     return out;
 }
 
+Task<void> Executions::stop_owner(std::string owner, Duration grace) {
+    auto const all = list(owner);
+    for (auto const& execution : all) execution->request_stop(grace);
+    for (auto const& execution : all) {
+        co_await execution->stop(grace);
+    }
+}
+
 bool Executions::remove(std::string_view id) {
-    auto const execution = find(id);
-    if (!execution || execution->running()) return false;
-    by_id_.erase(execution->id());
-    order_.remove(execution);
-    finished_.remove(execution);
+    auto const found = by_id_.find(std::string(id));
+    if (found == by_id_.end() || found->second.execution->running()) return false;
+    order_.erase(found->second.started);
+    finished_.erase(found->second.ended);
+    finished_memory_ -= found->second.memory;
+    by_id_.erase(found);
     return true;
 }
 
@@ -187,7 +221,10 @@ std::vector<ExecutionEvent> Executions::events_after(std::uint64_t after) const 
 
 void Executions::on_ended(Execution& execution) {
     --running_;
-    finished_.push_back(execution.shared_from_this());
+    Entry& entry = by_id_.at(execution.id());
+    entry.ended = finished_.insert(finished_.end(), &execution);
+    entry.memory = execution.journal().memory_bytes();
+    finished_memory_ += entry.memory;
     if (std::holds_alternative<OomKilled>(execution.verdict()->ending))
         tell(ExecutionEvent::Kind::oom, execution);
     tell(ExecutionEvent::Kind::ended, execution);
@@ -196,14 +233,12 @@ void Executions::on_ended(Execution& execution) {
 
 void Executions::trim() {
     TimePoint const now = loop_->clock().now();
-    std::size_t memory = 0;
-    for (auto const& execution : finished_) memory += execution->journal().memory_bytes();
     while (!finished_.empty()) {
-        auto const oldest = finished_.front();
-        bool const old = now - oldest->verdict()->at >= options_.finished_age;
-        if (!old && finished_.size() <= options_.finished && memory <= options_.finished_memory) break;
-        memory -= std::min(memory, oldest->journal().memory_bytes());
-        remove(oldest->id());
+        Execution const& oldest = *finished_.front();
+        bool const old = now - oldest.verdict()->at >= options_.finished_age;
+        if (!old && finished_.size() <= options_.finished && finished_memory_ <= options_.finished_memory)
+            break;
+        remove(std::string(oldest.id()));
     }
     if (finished_.empty()) return retention_.cancel();
     retention_.arm(Deadline(finished_.front()->verdict()->at + options_.finished_age), [this] { trim(); });
@@ -211,13 +246,20 @@ void Executions::trim() {
 
 Task<void> Executions::close(Deadline deadline) {
     Duration const half = deadline.is_never() ? std::chrono::seconds(2) : deadline.left(loop_->clock()) / 2;
-    for (auto const& execution : list()) execution->request_stop(half);
+    // Only what runs: a server that a finished command left behind stays, as it does when its command ends.
+    std::vector<std::shared_ptr<Execution>> left;
+    for (auto const& execution : list())
+        if (execution->running()) left.push_back(execution);
+    for (auto const& execution : left) execution->request_stop(half);
     Deadline const polite = Deadline::in(loop_->clock(), half);
-    for (auto const& execution : list())
-        if (execution->running()) co_await execution->ended(polite);
-    for (auto const& execution : list()) execution->request_stop(Duration::zero());
-    for (auto const& execution : list())
-        if (execution->running()) co_await execution->ended(deadline);
+    for (auto const& execution : left) {
+        (void)co_await execution->ended(polite);
+    }
+    for (auto const& execution : left)
+        if (execution->running()) execution->request_stop(Duration::zero());
+    for (auto const& execution : left) {
+        (void)co_await execution->ended(deadline);
+    }
     (void)co_await scope_.close(deadline);
 }
 

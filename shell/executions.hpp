@@ -35,6 +35,8 @@ class Executions {
         Duration finished_age = std::chrono::hours(24);
         std::size_t running = 4096;
         std::size_t events = 512;
+        /// Null: no limits, no out-of-memory verdicts.
+        std::shared_ptr<Cgroups> cgroups;
     };
     Executions(Loop& loop, Spawner& spawner, std::shared_ptr<SpillStore> store);
     Executions(Loop& loop, Spawner& spawner, std::shared_ptr<SpillStore> store, Options options);
@@ -64,6 +66,8 @@ class Executions {
     [[nodiscard]] std::shared_ptr<Execution> find(std::string_view id) const;
     /// Oldest first; an empty owner means all.
     [[nodiscard]] std::vector<std::shared_ptr<Execution>> list(std::string_view owner = {}) const;
+    /// Ends all of one owner (a claim) and waits for them.
+    [[nodiscard]] Task<void> stop_owner(std::string owner, Duration grace);
     /// Forgets a finished one. False when unknown or running.
     bool remove(std::string_view id);
     [[nodiscard]] std::size_t running() const { return running_; }
@@ -78,9 +82,10 @@ class Executions {
     /// Ends everything (SIGTERM, then SIGKILL at half of the time) and refuses new starts.
     [[nodiscard]] Task<void> close(Deadline deadline);
     [[nodiscard]] Scope& scope() { return scope_; }
+    [[nodiscard]] std::shared_ptr<SpillStore> const& store() const { return store_; }
 
   private:
-    struct Prepared;
+    [[nodiscard]] Task<void> join_cgroup(Execution& execution, ExecutionSpec const& spec, SpawnSpec& child);
     [[nodiscard]] Result<void> check(ExecutionSpec const& spec) const;
     void tell(ExecutionEvent::Kind kind, Execution const& execution);
     void on_ended(Execution& execution);
@@ -91,9 +96,16 @@ class Executions {
     std::shared_ptr<SpillStore> store_;
     Options options_;
     Scope scope_;
-    std::unordered_map<std::string, std::shared_ptr<Execution>> by_id_;
-    std::list<std::shared_ptr<Execution>> order_;     // as started
-    std::list<std::shared_ptr<Execution>> finished_;  // as ended
+    struct Entry {
+        std::shared_ptr<Execution> execution;
+        std::list<Execution*>::iterator started;
+        std::list<Execution*>::iterator ended;  // of a finished one
+        std::size_t memory = 0;                 // of a finished one's output
+    };
+    std::unordered_map<std::string, Entry> by_id_;
+    std::list<Execution*> order_;     // as started
+    std::list<Execution*> finished_;  // as ended
+    std::size_t finished_memory_ = 0;
     std::size_t running_ = 0;
     std::unordered_map<std::string, std::string> starting_;  // id -> digest
     Event starting_event_;

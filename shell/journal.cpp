@@ -267,7 +267,9 @@ Task<bool> Journal::spill_some() {
 Task<void> Journal::make_room() {
     auto const self = shared_from_this();
     while (true) {
-        while (spilling_) co_await spilled_event_.wait();  // the other stream's pump is at it
+        while (spilling_) {
+            co_await spilled_event_.wait();  // the other stream's pump is at it
+        }
         forget_unneeded();
         if (!needs_room() || entries_.size() < 2) co_return;
         if (bool const spilled = co_await spill_some(); !spilled) {

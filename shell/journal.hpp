@@ -45,6 +45,11 @@ struct Position {
     friend bool operator==(Position const&, Position const&) = default;
 };
 
+/// An end that somebody sets later: of one command among many in a session's journal.
+struct Mark {
+    std::optional<Position> end;
+};
+
 /// Until when a reader waits for more.
 enum class Until : std::uint8_t {
     now,      // only what is there at the time of the call
@@ -57,6 +62,8 @@ struct ReadFrom {
     Until until = Until::verdict;
     /// Default: the beginning.
     Position position{};
+    /// Ends there too, once it is set (then notify Journal::changed()).
+    std::shared_ptr<Mark const> mark{};
 };
 
 class Journal : public std::enable_shared_from_this<Journal> {
@@ -187,6 +194,7 @@ class Cursor {
     StreamMask streams_;
     Until until_;
     std::uint64_t now_limit_;
+    std::shared_ptr<Mark const> mark_;
     Position position_;
     std::shared_ptr<Block> loaded_;  // the spilled block being read
     std::uint64_t loaded_total_ = 0;

@@ -52,10 +52,11 @@ struct Reaper::State : std::enable_shared_from_this<State> {
     }
 
     bool deliver(pid_t pid) {
+        auto const found = known.find(pid);
+        if (found != known.end() && Reaper::held(*found->second)) return false;
         ExitStatus status;
         if (!take(pid, status)) return false;
         status.at = loop->clock().now();
-        auto const found = known.find(pid);
         if (found == known.end()) {
             ++orphans;
             return true;
@@ -74,16 +75,16 @@ struct Reaper::State : std::enable_shared_from_this<State> {
                 return;  // ECHILD: no children at all
             }
             if (info.si_pid == 0) return;
-            if (!known.contains(info.si_pid) && in_flight > 0) {
-                held = true;
-                scan_known();  // the held zombie hides those behind it
+            auto const found = known.find(info.si_pid);
+            bool const unknown = found == known.end();
+            if (unknown ? in_flight > 0 : Reaper::held(*found->second)) {
+                held = held || unknown;
+                scan_known();  // the zombie that stays hides those behind it
                 return;
             }
             if (!deliver(info.si_pid)) return;
         }
-        asio::post(loop->io(), [weak = weak_from_this()] {
-            if (auto self = weak.lock()) self->scan();
-        });
+        scan_soon();
     }
 
     void scan_known() {
@@ -96,7 +97,10 @@ struct Reaper::State : std::enable_shared_from_this<State> {
     void land() {
         if (--in_flight > 0 || !held) return;
         held = false;
-        // Not inline: the one who lands is about to adopt its child.
+        scan_soon();
+    }
+
+    void scan_soon() {
         asio::post(loop->io(), [weak = weak_from_this()] {
             if (auto self = weak.lock()) self->scan();
         });
@@ -123,6 +127,15 @@ Reaper::~Reaper() {
 }
 
 Reaper::Flight::Flight(Reaper& reaper) : state_(reaper.state_) { ++reaper.state_->in_flight; }
+
+bool Reaper::held(Process const& process) { return process.holds_ > 0; }
+
+Reaper::Hold::Hold(std::shared_ptr<Process> process) : process_(std::move(process)) { ++process_->holds_; }
+
+Reaper::Hold::~Hold() {
+    if (--process_->holds_ > 0) return;
+    if (auto state = std::static_pointer_cast<State>(process_->reaper_.lock())) state->scan_soon();
+}
 
 void Reaper::Flight::land() {
     if (!state_) return;

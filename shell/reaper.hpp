@@ -75,6 +75,7 @@ class Process {
     std::optional<ExitStatus> status_;
     Event ended_;
     bool kill_when_dropped_ = false;
+    int holds_ = 0;
 };
 
 class Reaper {
@@ -99,6 +100,19 @@ class Reaper {
         std::shared_ptr<void> state_;
     };
 
+    /// While one of these lives, an ended process stays a zombie and its number is nobody else's: for work
+    /// elsewhere (a walk over /proc) that goes by that number.
+    class Hold {
+      public:
+        explicit Hold(std::shared_ptr<Process> process);
+        ~Hold();
+        Hold(Hold const&) = delete;
+        Hold& operator=(Hold const&) = delete;
+
+      private:
+        std::shared_ptr<Process> process_;
+    };
+
     /// Registers a child (of the spawner, or one that a zygote left to us while it waits for its go). If it
     /// has ended already its status is there at once.
     [[nodiscard]] std::shared_ptr<Process> adopt(pid_t pid);
@@ -110,6 +124,7 @@ class Reaper {
     struct State;
 
   private:
+    [[nodiscard]] static bool held(Process const& process);
     std::shared_ptr<State> state_;
 };
 

@@ -1,5 +1,6 @@
 #include "shell/spawn_spec.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 namespace execd::shell {
@@ -31,13 +32,15 @@ std::vector<std::string> exec_candidates(std::string const& program, std::vector
         if (entry.starts_with("PATH=")) path = std::string_view(entry).substr(5);
     std::vector<std::string> out;
     while (true) {
-        auto const colon = path.find(':');
-        std::string candidate(path.substr(0, colon));
-        if (candidate.empty()) candidate = ".";  // POSIX: an empty entry is the working directory
+        auto const colon = std::min(path.find(':'), path.size());
+        std::string candidate;
+        candidate.reserve(colon + program.size() + 2);
+        candidate.append(path.data(), colon);
+        if (candidate.empty()) candidate += '.';  // POSIX: an empty entry is the working directory
         candidate += '/';
         candidate += program;
         out.push_back(std::move(candidate));
-        if (colon == std::string_view::npos) break;
+        if (colon == path.size()) break;
         path.remove_prefix(colon + 1);
     }
     return out;

@@ -1,0 +1,246 @@
+#include "shell/cgroup.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include "base/log.hpp"
+#include "shell/cgroup_files.hpp"
+
+namespace execd::shell {
+
+using namespace cgroup_files;
+
+// ---- one group
+
+Cgroup::~Cgroup() {
+    procs_.clear();
+    spawn_dir_.reset();
+    // Deepest first is not needed: children hold their parents. EBUSY (a process that outlived us) leaves the
+    // directory.
+    for (auto const& place : places_)
+        if (::rmdir(place.path.c_str()) != 0 && errno != ENOENT)
+            log::debug("cgroup.not_removed", {{"errno", errno}});
+}
+
+std::vector<int> Cgroup::spawn_procs() const {
+    std::vector<int> out;
+    for (auto const& fd : procs_) out.push_back(fd.get());
+    return out;
+}
+
+std::string const* Cgroup::directory(std::string_view controller) const {
+    for (auto const& place : places_)
+        if (place.controller == controller) return &place.path;
+    return nullptr;
+}
+
+bool Cgroup::kill() {
+    if (auto const* v2 = directory("")) {
+        if (write_file(*v2 + "/cgroup.kill", "1")) return true;
+    }
+    return false;
+}
+
+bool Cgroup::freeze(bool frozen) {
+    if (auto const* v2 = directory("")) {
+        if (write_file(*v2 + "/cgroup.freeze", frozen ? "1" : "0")) return true;
+    }
+    auto const* v1 = directory("freezer");
+    return v1 != nullptr && write_file(*v1 + "/freezer.state", frozen ? "FROZEN" : "THAWED");
+}
+
+std::uint64_t Cgroup::oom_kills() const {
+    if (auto const* v1 = directory("memory"))
+        return flat_value(read_file(*v1 + "/memory.oom_control"), "oom_kill");
+    if (auto const* v2 = directory("")) return flat_value(read_file(*v2 + "/memory.events"), "oom_kill");
+    return 0;
+}
+
+std::optional<std::uint64_t> Cgroup::peak_memory() const {
+    if (auto const* v1 = directory("memory")) return read_number(*v1 + "/memory.max_usage_in_bytes");
+    if (auto const* v2 = directory("")) return read_number(*v2 + "/memory.peak");
+    return std::nullopt;
+}
+
+std::optional<std::uint64_t> Cgroup::current_pids() const {
+    if (auto const* v1 = directory("pids")) return read_number(*v1 + "/pids.current");
+    if (auto const* v2 = directory("")) return read_number(*v2 + "/pids.current");
+    return std::nullopt;
+}
+
+std::vector<pid_t> Cgroup::members() const {
+    std::vector<pid_t> out;
+    if (places_.empty()) return out;
+    std::string const text = read_file(places_.front().path + "/cgroup.procs");
+    char const* at = text.data();
+    char const* const end = at + text.size();
+    while (at < end) {
+        pid_t pid = 0;
+        auto const [next, ec] = std::from_chars(at, end, pid);
+        if (ec != std::errc()) break;
+        out.push_back(pid);
+        at = next + 1;
+    }
+    return out;
+}
+
+// ---- all groups
+
+std::shared_ptr<Cgroups> Cgroups::detect() { return detect(Options()); }
+
+std::shared_ptr<Cgroups> Cgroups::detect(Options const& options) {
+    std::shared_ptr<Cgroups> out(new Cgroups());
+    out->look(options);
+    return out;
+}
+
+Cgroups::~Cgroups() {
+    for (auto const& hierarchy : hierarchies_) ::rmdir(hierarchy.base.c_str());
+}
+
+std::string_view Cgroups::kind() const {
+    bool v1 = false;
+    bool v2 = false;
+    for (auto const& hierarchy : hierarchies_) (hierarchy.controllers.empty() ? v2 : v1) = true;
+    if (v1 && v2) return "hybrid";
+    if (v1) return "v1";
+    return v2 ? "v2" : "none";
+}
+
+void Cgroups::look(Options const& options) {
+    std::string const self = read_file(options.self);
+    for (auto const& mount : parse_cgroup_mounts(read_file(options.mountinfo))) {
+        bool const v2 = mount.controllers.empty();
+        bool wanted = v2;
+        for (auto const& name : mount.controllers)
+            wanted = wanted || name == "memory" || name == "pids" || name == "cpu" || name == "freezer";
+        auto path = own_cgroup(self, v2 ? std::string_view() : std::string_view(mount.controllers.front()));
+        if (!wanted || !path) continue;
+        // A mount of a part of the tree shows that part as its root.
+        if (mount.root != "/" && path->starts_with(mount.root)) path->erase(0, mount.root.size());
+        Hierarchy hierarchy{mount.controllers, {}, mount.path + (*path == "/" ? "" : *path)};
+        hierarchy.base = hierarchy.own + "/execd-" + std::to_string(::getpid());
+        if (::mkdir(hierarchy.base.c_str(), 0755) != 0 && errno != EEXIST) continue;
+        if (v2) prepare_v2(hierarchy, options.may_move_self);
+        for (auto const& name : mount.controllers)
+            if (name != "freezer" && (name == "memory" || name == "pids" || name == "cpu"))
+                controllers_.push_back(name);
+        auto const has = [&](char const* name) {
+            return std::find(mount.controllers.begin(), mount.controllers.end(), name) !=
+                   mount.controllers.end();
+        };
+        if (has("memory")) {
+            oom_path_ = hierarchy.own + "/memory.oom_control";
+            oom_key_ = "oom_kill";
+        }
+        hierarchies_.push_back(std::move(hierarchy));
+    }
+}
+
+void Cgroups::prepare_v2(Hierarchy& v2, bool may_move_self) {
+    can_kill_ = ::access((v2.base + "/cgroup.kill").c_str(), W_OK) == 0;
+    if (oom_path_.empty() && ::access((v2.own + "/memory.events").c_str(), R_OK) == 0) {
+        oom_path_ = v2.own + "/memory.events";
+        oom_key_ = "oom_kill";
+    }
+    std::string offered = " " + read_file(v2.own + "/cgroup.controllers") + " ";
+    std::replace(offered.begin(), offered.end(), '\n', ' ');
+    for (std::string const name : {"memory", "pids", "cpu"}) {
+        if (offered.find(" " + name + " ") == std::string::npos) continue;
+        bool enabled = write_file(v2.own + "/cgroup.subtree_control", "+" + name);
+        if (!enabled && may_move_self && errno == EBUSY) {
+            // "No internal processes": step aside into a leaf of our own, with whoever shares our group.
+            std::string const leaf = v2.own + "/execd-daemon";
+            ::mkdir(leaf.c_str(), 0755);
+            std::string const text = read_file(v2.own + "/cgroup.procs");
+            for (std::size_t from = 0; from < text.size();) {
+                auto const to = std::min(text.find('\n', from), text.size());
+                write_file(leaf + "/cgroup.procs", text.substr(from, to - from));
+                from = to + 1;
+            }
+            enabled = write_file(v2.own + "/cgroup.subtree_control", "+" + name);
+        }
+        if (!enabled || !write_file(v2.base + "/cgroup.subtree_control", "+" + name)) continue;
+        controllers_.push_back(name);
+        v2_limits_ = true;
+    }
+}
+
+std::uint64_t Cgroups::own_oom_kills() const {
+    return oom_path_.empty() ? 0 : flat_value(read_file(oom_path_), oom_key_);
+}
+
+namespace {
+
+/// Writes one limit into a group; false when it is not in force afterwards.
+bool limit_memory(std::string const& path, bool v2, std::uint64_t bytes) {
+    std::string const text = std::to_string(bytes);
+    if (!v2) {
+        if (!write_file(path + "/memory.limit_in_bytes", text)) return false;
+        write_file(path + "/memory.memsw.limit_in_bytes",
+                   text);  // no swap on top; absent without swap accounting
+        return true;
+    }
+    if (!write_file(path + "/memory.max", text)) return false;
+    write_file(path + "/memory.swap.max", "0");
+    return true;
+}
+
+bool limit_cpu(std::string const& path, bool v2, double cores) {
+    constexpr long kPeriod = 100'000;  // microseconds
+    std::string const quota = std::to_string(std::max<long>(1000, static_cast<long>(cores * kPeriod)));
+    if (v2) return write_file(path + "/cpu.max", quota + " " + std::to_string(kPeriod));
+    return write_file(path + "/cpu.cfs_period_us", std::to_string(kPeriod)) &&
+           write_file(path + "/cpu.cfs_quota_us", quota);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Cgroup>> Cgroups::create(std::string const& name, ResourceLimits const& limits,
+                                                std::shared_ptr<Cgroup> parent) const {
+    if (hierarchies_.empty()) return fail(Code::unavailable, "cgroup", "no cgroup may be made here");
+    std::shared_ptr<Cgroup> group(new Cgroup());
+    bool memory = !limits.memory;
+    bool pids = !limits.pids;
+    bool cpu = !limits.cpu;
+    bool only_v2 = true;
+    for (auto const& hierarchy : hierarchies_) {
+        bool const v2 = hierarchy.controllers.empty();
+        only_v2 = only_v2 && v2;
+        std::string const first = v2 ? std::string() : hierarchy.controllers.front();
+        std::string const* const above = parent ? parent->directory(first) : nullptr;
+        std::string path = (above != nullptr ? *above : hierarchy.base) + "/" + name;
+        if (v2 && above != nullptr && v2_limits_)
+            for (auto const& c : controllers_) write_file(*above + "/cgroup.subtree_control", "+" + c);
+        if (::mkdir(path.c_str(), 0755) != 0) continue;
+        auto const has = [&](char const* c) {
+            return v2 ? v2_limits_
+                      : std::find(hierarchy.controllers.begin(), hierarchy.controllers.end(), c) !=
+                            hierarchy.controllers.end();
+        };
+        if (!memory && has("memory")) memory = limit_memory(path, v2, *limits.memory);
+        if (!pids && has("pids")) pids = write_file(path + "/pids.max", std::to_string(*limits.pids));
+        if (!cpu && has("cpu")) cpu = limit_cpu(path, v2, *limits.cpu);
+        if (v2 && only_v2) group->spawn_dir_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        group->procs_.emplace_back(::open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+        if (!group->procs_.back()) group->procs_.pop_back();
+        group->places_.push_back({first, path});
+        for (std::size_t i = 1; i < hierarchy.controllers.size(); ++i)  // co-mounted: "cpu,cpuacct"
+            group->places_.push_back({hierarchy.controllers[i], path});
+    }
+    if (!only_v2) group->spawn_dir_.reset();  // a mixed group is entered by its cgroup.procs files
+    if (group->places_.empty()) return fail_errno("cgroup", errno, name);
+    if (!memory) group->not_enforced_.emplace_back("memory");
+    if (!pids) group->not_enforced_.emplace_back("pids");
+    if (!cpu) group->not_enforced_.emplace_back("cpu");
+    group->parent_ = std::move(parent);
+    return group;
+}
+
+}  // namespace execd::shell

@@ -1,0 +1,95 @@
+#include "shell/screen.hpp"
+
+#include <vterm.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace execd::shell {
+
+namespace {
+constexpr std::size_t kLargest = 1000;  // cells in a row or column
+int clamped(std::size_t n) { return static_cast<int>(std::clamp<std::size_t>(n, 1, kLargest)); }
+}  // namespace
+
+struct Screen::Impl {
+    VTerm* terminal;
+    VTermScreen* screen;
+    std::string title;
+    bool alternate = false;
+    bool cursor_visible = true;
+
+    Impl(std::size_t columns, std::size_t rows) : terminal(vterm_new(clamped(rows), clamped(columns))) {
+        vterm_set_utf8(terminal, 1);
+        screen = vterm_obtain_screen(terminal);
+        vterm_screen_enable_altscreen(screen, 1);
+        vterm_screen_set_callbacks(screen, &kCallbacks, this);
+        vterm_screen_reset(screen, 1);
+    }
+    ~Impl() { vterm_free(terminal); }
+    Impl(Impl const&) = delete;
+    Impl& operator=(Impl const&) = delete;
+
+    static int property(VTermProp property, VTermValue* value, void* self) {
+        auto* me = static_cast<Impl*>(self);
+        if (property == VTERM_PROP_TITLE) me->title = value->string != nullptr ? value->string : "";
+        if (property == VTERM_PROP_ALTSCREEN) me->alternate = value->boolean != 0;
+        if (property == VTERM_PROP_CURSORVISIBLE) me->cursor_visible = value->boolean != 0;
+        return 1;
+    }
+    static const VTermScreenCallbacks kCallbacks;
+};
+
+const VTermScreenCallbacks Screen::Impl::kCallbacks = [] {
+    VTermScreenCallbacks out{};
+    out.settermprop = &Screen::Impl::property;
+    return out;
+}();
+
+Screen::Screen(std::size_t columns, std::size_t rows) : impl_(std::make_unique<Impl>(columns, rows)) {}
+Screen::~Screen() = default;
+
+void Screen::feed(std::string_view bytes) { vterm_input_write(impl_->terminal, bytes.data(), bytes.size()); }
+
+void Screen::resize(std::size_t columns, std::size_t rows) {
+    vterm_set_size(impl_->terminal, clamped(rows), clamped(columns));
+}
+
+void Screen::reset() { vterm_screen_reset(impl_->screen, 1); }
+
+Screen::Picture Screen::picture() const {
+    Picture out;
+    int rows = 0;
+    int columns = 0;
+    vterm_get_size(impl_->terminal, &rows, &columns);
+    out.columns = static_cast<std::size_t>(columns);
+    std::string buffer(static_cast<std::size_t>(columns) * 4 * VTERM_MAX_CHARS_PER_CELL + 1, '\0');
+    for (int row = 0; row < rows; ++row) {
+        VTermRect const rect{row, row + 1, 0, columns};
+        std::size_t const size = vterm_screen_get_text(impl_->screen, buffer.data(), buffer.size(), rect);
+        std::string line = buffer.substr(0, std::min(size, buffer.size()));
+        auto const last = line.find_last_not_of(std::string_view(" \n\0", 3));
+        line.resize(last == std::string::npos ? 0 : last + 1);
+        out.rows.push_back(std::move(line));
+    }
+    VTermPos position{};
+    vterm_state_get_cursorpos(vterm_obtain_state(impl_->terminal), &position);
+    out.cursor = {static_cast<std::size_t>(position.col), static_cast<std::size_t>(position.row),
+                  impl_->cursor_visible};
+    out.title = impl_->title;
+    out.alternate = impl_->alternate;
+    return out;
+}
+
+std::string Screen::Picture::text() const {
+    std::size_t last = rows.size();
+    while (last > 0 && rows[last - 1].empty()) --last;
+    std::string out;
+    for (std::size_t i = 0; i < last; ++i) {
+        if (i > 0) out += '\n';
+        out += rows[i];
+    }
+    return out;
+}
+
+}  // namespace execd::shell

@@ -1,0 +1,404 @@
+#include "shell/session.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "shell/channels.hpp"
+#include "shell/shell_text.hpp"
+
+namespace execd::shell {
+
+namespace {
+// High numbers: scripts use the low ones. 60 lets a command on a terminal begin, 61 reports to us, 62 brings
+// the text, 63 is the runner.
+constexpr int kGoFd = 60;
+constexpr int kControlFd = 61;
+constexpr int kSourceFd = 62;
+constexpr int kRunnerFd = 63;
+
+// What the shell tells: \1 tag NUL status NUL directory NUL exports NUL. The tag is the command's number, so
+// that a report may be asked for again when an interrupt may have hit it.
+constexpr std::string_view kSetup =
+    "PS1= PS2= PROMPT_COMMAND=; set +m +H +o history; shopt -u checkwinsize; "
+    "builtin printf '\\1ready\\0\\0\\0\\0' >&61\n";
+// Sourced, because bash says "exit" on stderr when an interactive shell exits, and a sourced file is not
+// interactive.
+constexpr std::string_view kRunner =
+    "IFS= read -r -d '' -u 62 __execd_p || :; IFS= read -r -d '' -u 62 __execd_t || :; "
+    "eval \"$__execd_p\" && eval \"$__execd_t\" </dev/null 61>&- 62<&- 63<&-";
+constexpr std::string_view kRun =
+    " __execd_s=130; . /proc/self/fd/63; __execd_s=$? PS1= PS2= PROMPT_COMMAND=\n";
+constexpr std::string_view kReport =
+    "{ builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
+    "builtin printf '\\0'; } >&61; builtin unset __execd_t __execd_p\n";
+
+// On a terminal the command may read what comes next, so the report cannot be typed ahead: it is made when
+// the prompt would be. Echo is off while we type; the command waits until it is on again.
+constexpr std::string_view kTerminalSetup =
+    "PS1= PS2=; set +H +o history; __execd_report() { __execd_s=$?; PS1= PS2=; [ -z \"$__execd_n\" ] || "
+    "{ builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
+    "builtin printf '\\0'; } >&61; builtin unset __execd_n __execd_t __execd_p; }; "
+    "PROMPT_COMMAND=__execd_report; "
+    "builtin printf '\\1ready\\0\\0\\0\\0' >&61\n";
+constexpr std::string_view kTerminalRunner =
+    "IFS= read -r -d '' -u 62 __execd_p || :; IFS= read -r -d '' -u 62 __execd_t || :; "
+    "builtin printf '\\1begin\\0\\0\\0\\0' >&61; builtin read -r -N 1 -u 60; "
+    "eval \"$__execd_p\" && eval \"$__execd_t\" 60<&- 61>&- 62<&- 63<&-";
+constexpr std::string_view kTerminalRun = " PROMPT_COMMAND=__execd_report; . /proc/self/fd/63\n";
+
+constexpr Duration kReady = std::chrono::seconds(20);
+constexpr Duration kAskAgain = std::chrono::milliseconds(200);
+constexpr Duration kAfterInterrupt = std::chrono::seconds(1);
+}  // namespace
+
+// ---- one command
+
+Cursor SessionRun::reader(StreamMask streams) const {
+    ReadFrom from;
+    from.streams = streams;
+    from.position = began_;
+    from.mark = mark_;
+    return Cursor(journal_, std::move(from));
+}
+
+Task<SessionRun::Waited> SessionRun::wait(Deadline deadline, Duration no_change) {
+    std::uint64_t seen = journal_->end().total;
+    TimePoint changed = loop_->clock().now();
+    while (!end_) {
+        if (deadline.passed(loop_->clock())) co_return Waited::deadline;
+        Deadline until = deadline;
+        if (no_change > Duration::zero()) until = earliest(until, Deadline(changed + no_change));
+        if (no_change > Duration::zero()) {
+            (void)co_await journal_->changed().wait(loop_->clock(), until);  // finish() notifies it too
+        } else {
+            (void)co_await ended_event_.wait(loop_->clock(), until);
+        }
+        if (end_) break;
+        if (journal_->end().total != seen) {
+            seen = journal_->end().total;
+            changed = loop_->clock().now();
+        } else if (no_change > Duration::zero() && loop_->clock().now() >= changed + no_change) {
+            co_return Waited::no_change;
+        }
+    }
+    co_return Waited::ended;
+}
+
+// ---- the shell
+
+Session::Session(Loop& loop, Executions& executions, Options options)
+    : loop_(&loop),
+      executions_(&executions),
+      options_(std::move(options)),
+      cwd_(options_.cwd),
+      timeout_(loop.clock()),
+      last_used_(loop.clock().now()) {}
+
+Task<Result<std::shared_ptr<Session>>> Session::open(Loop& loop, Executions& executions, Options options) {
+    if (options.id.empty()) options.id = uuid();
+    std::shared_ptr<Session> session(new Session(loop, executions, std::move(options)));
+    auto const opened = co_await session->open_shell();
+    if (!opened) co_return tl::unexpected(opened.error());
+    co_return session;
+}
+
+Task<Result<void>> Session::open_shell() {
+    ready_ = false;
+    if (execution_) execution_->request_stop({});  // half opened: its caller went away
+    Shell const shell = find_shell(options_.environment);
+    if (!shell.bash) co_return fail(Code::unavailable, "session", "there is no bash");
+    auto control = open_pipe(false);
+    auto source = anonymous_file({});
+    auto runner = anonymous_file(options_.terminal ? kTerminalRunner : kRunner);
+    auto go = open_pipe(false);
+    if (!control || !go) co_return tl::unexpected(!control ? control.error() : go.error());
+    if (!source || !runner) co_return tl::unexpected(!source ? source.error() : runner.error());
+    if (auto const r = set_nonblocking(control->read.get()); !r) co_return r;
+
+    ExecutionSpec spec;
+    spec.argv = {shell.path, "--noprofile", "--norc", "--noediting", "-i"};
+    spec.env = options_.environment.list();
+    spec.cwd = options_.cwd;
+    spec.identity = options_.identity;
+    spec.input = Input::pipe;
+    spec.terminal = options_.terminal;
+    spec.merge_output = options_.merge_output;
+    spec.journal = options_.journal;
+    spec.owner = options_.owner;
+    spec.label = "session";
+    spec.stop_signal = SIGHUP;
+    spec.resources = options_.resources;
+    spec.cgroup_parent = options_.cgroup_parent;
+    spec.fds = {{control->write.get(), kControlFd}, {source->get(), kSourceFd}, {runner->get(), kRunnerFd}};
+    if (options_.terminal) spec.fds.push_back({go->read.get(), kGoFd});
+    spec.owned.push_back(std::move(go->read));
+    spec.owned.push_back(std::move(control->write));
+    spec.owned.push_back(std::move(*runner));
+    auto started = co_await executions_->start(std::move(spec));
+    if (!started) co_return tl::unexpected(started.error());
+    execution_ = *started;
+    if (auto const& verdict = execution_->verdict()) {
+        auto const* failed = std::get_if<FailedToStart>(&verdict->ending);
+        if (failed == nullptr) co_return fail(Code::internal, "session", verdict->text());
+        co_return tl::unexpected(SpawnFailure{failed->step, failed->error}.to_error());
+    }
+    source_ = std::move(*source);
+    go_ = std::move(go->write);
+    control_ = std::make_shared<Descriptor>(loop_->executor(), control->read.release());
+    control_bytes_.clear();
+    Deadline const deadline = Deadline::in(loop_->clock(), kReady);
+    if (options_.terminal) (void)execution_->set_echo(false);
+    std::string setup(options_.terminal ? kTerminalSetup : kSetup);
+    auto const sent = co_await execution_->write(std::move(setup), deadline);
+    std::optional<Report> told;
+    if (sent) told = co_await report("ready", deadline);
+    if (options_.terminal) (void)execution_->set_echo(true);
+    if (!told) {
+        execution_->request_stop({});
+        co_return fail(Code::unavailable, "session", "the shell did not start");
+    }
+    if (!exports_.empty()) {  // reopened
+        std::string state = exports_ + "\nbuiltin cd -- " + shell_quoted(cwd_) + "\n";
+        auto const restored = co_await send(std::move(state), {});
+        told.reset();
+        if (restored) told = co_await report(std::to_string(number_), deadline);
+        if (!told) co_return fail(Code::unavailable, "session", "the shell's state could not be restored");
+    }
+    ready_ = true;
+    execution_->drain_now();  // what bash says about itself at its start belongs to no command
+    co_return Result<void>();
+}
+
+Task<Result<void>> Session::send(std::string text, std::string prefix) {
+    // The shell's descriptor shares our offset: it reads what is here from the start.
+    text.insert(0, 1, '\0').insert(0, prefix);
+    if (::ftruncate(source_.get(), 0) != 0) co_return fail_errno("session", errno);
+    for (std::size_t done = 0; done < text.size();) {
+        ssize_t const n =
+            ::pwrite(source_.get(), text.data() + done, text.size() - done, static_cast<off_t>(done));
+        if (n <= 0) co_return fail_errno("session", errno);
+        done += static_cast<std::size_t>(n);
+    }
+    ::lseek(source_.get(), 0, SEEK_SET);
+    Deadline const deadline = Deadline::in(loop_->clock(), kReady);
+    std::string lines = "__execd_n=" + std::to_string(++number_);
+    if (!options_.terminal) {
+        lines += kRun;
+        lines += kReport;
+        co_return co_await execution_->write(std::move(lines), deadline);
+    }
+    lines += kTerminalRun;
+    bool const echo = execution_->echo();
+    (void)execution_->set_echo(false);
+    auto const typed = co_await execution_->write(std::move(lines), deadline);
+    std::optional<Report> begun;
+    if (typed) begun = co_await report("begin", deadline);
+    (void)execution_->set_echo(echo);
+    if (!typed) co_return typed;
+    if (!begun) co_return fail(Code::gone, "session", "the shell does not answer");
+    if (::write(go_.get(), "g", 1) != 1) co_return fail_errno("session", errno);
+    co_return Result<void>();
+}
+
+namespace {
+/// The newest frame in `bytes` when it is whole: its four fields.
+std::optional<std::array<std::string, 4>> whole_frame(std::string_view bytes) {
+    // An interrupted report is cut short and asked for again: only the last one counts.
+    auto const start = bytes.rfind('\1');
+    if (start == std::string_view::npos) return std::nullopt;
+    bytes.remove_prefix(start + 1);
+    std::array<std::string, 4> out;
+    for (auto& field : out) {
+        auto const end = bytes.find('\0');
+        if (end == std::string_view::npos) return std::nullopt;
+        field = bytes.substr(0, end);
+        bytes.remove_prefix(end + 1);
+    }
+    return out;
+}
+}  // namespace
+
+Task<std::optional<Session::Report>> Session::report(std::string tag, Deadline deadline) {
+    auto const control = control_;
+    Timer timer(loop_->clock());
+    timer.arm(deadline, [control] {
+        boost::system::error_code ignored;
+        control->cancel(ignored);
+    });
+    char buffer[4096];
+    while (true) {
+        if (auto frame = whole_frame(control_bytes_)) {
+            control_bytes_.clear();
+            if (frame->at(0) == tag) {
+                Report out{0, std::move(frame->at(2)), std::move(frame->at(3))};
+                std::string const& status = frame->at(1);
+                std::from_chars(status.data(), status.data() + status.size(), out.status);
+                co_return out;
+            }
+        }
+        if (control_bytes_.size() > (64U << 20)) co_return std::nullopt;
+        auto const [ec, n] = co_await control->async_read_some(asio::buffer(buffer), kAsTuple);
+        if (ec) co_return std::nullopt;
+        control_bytes_.append(buffer, n);
+    }
+}
+
+// ---- running
+
+Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
+    auto const self = shared_from_this();
+    if (spec.text.find('\0') != std::string::npos || spec.cwd.find('\0') != std::string::npos)
+        co_return fail(Code::invalid_argument, "session", "the text contains a NUL byte");
+    if (!spec.queue && (current_ || !queue_.empty()))
+        co_return fail(Code::conflict, "session", "a command is running");
+    struct Ticket {
+        Session* session;
+        std::uint64_t number;
+        explicit Ticket(Session* s) : session(s), number(s->next_ticket_++) { s->queue_.push_back(number); }
+        ~Ticket() {
+            std::erase(session->queue_, number);
+            session->turn_.notify_all();
+        }
+        [[nodiscard]] bool first() const { return session->queue_.front() == number; }
+    } const ticket(this);
+    while (!closed_ && (current_ || !ticket.first())) {
+        co_await turn_.wait();
+    }
+    if (closed_) co_return fail(Code::gone, "session", "it is closed");
+    if (!shell_alive()) {
+        auto const opened = co_await open_shell();
+        if (!opened) co_return tl::unexpected(opened.error());
+    }
+    std::string prefix;
+    if (!spec.cwd.empty()) prefix += "builtin cd -- " + shell_quoted(spec.cwd) + " && ";
+    for (auto const& [name, value] : spec.exports)
+        prefix += "builtin export " + shell_quoted(name + "=" + value) + " && ";
+    if (!prefix.empty()) prefix += ":";
+
+    auto run = std::make_shared<SessionRun>();
+    run->loop_ = loop_;
+    run->id_ = uuid_hex();
+    run->journal_ = execution_->journal().shared_from_this();
+    execution_->drain_now();
+    run->began_ = run->journal_->end();
+    run->started_at_ = loop_->clock().now();
+    run->started_wall_ = loop_->clock().wall();
+    current_ = run;
+    last_ = run;
+    // From here on the session owns the command: a caller that goes away changes nothing.
+    if (!executions_->scope().spawn("session.run",
+                                    watch(self, run, std::move(spec.text), std::move(prefix)))) {
+        finish(run, RunEnd{RunEnd::Kind::closed, 0, false, std::nullopt});
+        co_return fail(Code::unavailable, "session", "shutting down");
+    }
+    if (spec.timeout > Duration::zero())
+        timeout_.arm(Deadline::in(loop_->clock(), spec.timeout), [weak = weak_from_this(), run] {
+            auto me = weak.lock();
+            if (me && run->running()) me->executions_->scope().spawn("session.timeout", me->expire(me, run));
+        });
+    co_return run;
+}
+
+Task<void> Session::watch([[maybe_unused]] std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run,
+                          std::string text, std::string prefix) {
+    auto const execution = execution_;
+    auto const sent = co_await send(std::move(text), std::move(prefix));
+    if (!sent)
+        log::debug("session.send", {{"why", sent.error().message()}});  // the shell has ended, as told below
+    auto told = co_await report(std::to_string(number_), Deadline::never());
+    RunEnd end;
+    if (told) {
+        execution->drain_now();  // all that the command wrote was written before the report
+        end.status = told->status;
+        cwd_ = std::move(told->cwd);
+        exports_ = std::move(told->exports);
+    } else {
+        // The channel ends with the shell, or with its exec of something else that now goes on in its place.
+        control_.reset();
+        (void)co_await execution->ended(Deadline::never());
+        end.kind = closed_ ? RunEnd::Kind::closed : RunEnd::Kind::shell_exited;
+        end.status = execution->verdict()->shell_status();
+        end.verdict = execution->verdict();
+    }
+    finish(run, std::move(end));
+}
+
+void Session::finish(std::shared_ptr<SessionRun> const& run, RunEnd end) {
+    timeout_.cancel();
+    end.interrupted = run->interrupted_;
+    if (run->timed_out_) end.kind = RunEnd::Kind::timed_out;
+    run->end_ = std::move(end);
+    run->mark_->end = run->journal_->end();
+    run->journal_->changed().notify_all();
+    run->ended_event_.notify_all();
+    if (current_ == run) current_ = nullptr;
+    last_used_ = loop_->clock().now();
+    turn_.notify_all();
+}
+
+/// The signal may have hit the line that reports, in the moment between the command's end and its report:
+/// then nothing would ever come. Asking once more is harmless while the command still runs.
+Task<void> Session::ask_again([[maybe_unused]] std::shared_ptr<Session> self,
+                              std::shared_ptr<SessionRun> run) {
+    auto const waited = co_await run->wait(Deadline::in(loop_->clock(), kAskAgain));
+    if (waited == SessionRun::Waited::ended || !shell_alive()) co_return;
+    // A job that is just being started loses the signal: as a person would, press once more.
+    (void)interrupt_now();
+    if (options_.terminal) co_return;
+    std::string line(kReport);
+    (void)co_await execution_->write(std::move(line), Deadline::in(loop_->clock(), kReady));
+}
+
+Task<void> Session::expire(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run) {
+    run->timed_out_ = true;
+    executions_->scope().spawn("session.ask", ask_again(self, run));
+    (void)interrupt_now();
+    auto const waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterInterrupt));
+    if (waited != SessionRun::Waited::ended && execution_) execution_->request_stop({});
+}
+
+Result<void> Session::interrupt() {
+    if (!current_) return fail(Code::conflict, "session", "no command is running");
+    current_->interrupted_ = true;
+    if (!executions_->scope().spawn("session.ask", ask_again(shared_from_this(), current_)))
+        return fail(Code::unavailable, "session", "shutting down");
+    return interrupt_now();
+}
+
+Result<void> Session::interrupt_now() {
+    if (!execution_) return fail(Code::gone, "session", "it is closed");
+    // A terminal knows its foreground job; on pipes it shares the shell's group.
+    return options_.terminal ? execution_->signal_foreground(SIGINT) : execution_->signal(SIGINT);
+}
+
+Task<Result<void>> Session::write(std::string bytes, Deadline deadline) {
+    auto const execution = execution_;
+    if (!options_.terminal)
+        co_return fail(Code::conflict, "session", "commands read nothing: not on a terminal");
+    if (!execution) co_return fail(Code::gone, "session", "it is closed");
+    co_return co_await execution->write(std::move(bytes), deadline);
+}
+
+Result<void> Session::signal(int number) {
+    if (!execution_) return fail(Code::gone, "session", "it is closed");
+    return execution_->signal(number);
+}
+
+Task<void> Session::close(Duration grace) {
+    auto const self = shared_from_this();
+    closed_ = true;
+    turn_.notify_all();
+    auto const execution = execution_;
+    if (execution) co_await execution->stop(grace);
+    while (current_) {
+        co_await turn_.wait();
+    }
+    control_.reset();
+}
+
+}  // namespace execd::shell

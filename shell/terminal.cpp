@@ -1,0 +1,183 @@
+#include "shell/terminal.hpp"
+
+#include <signal.h>
+
+#include "base/ids.hpp"
+
+namespace execd::shell {
+
+Writer::~Writer() = default;
+
+Terminal::Terminal(Loop& loop, Executions& executions, Options options)
+    : loop_(&loop),
+      executions_(&executions),
+      options_(std::move(options)),
+      journal_(std::make_shared<Journal>(loop, executions.store(), options_.journal)) {}
+
+std::shared_ptr<Terminal> Terminal::create(Loop& loop, Executions& executions, Options options) {
+    if (options.id.empty()) options.id = uuid();
+    return std::shared_ptr<Terminal>(new Terminal(loop, executions, std::move(options)));
+}
+
+Task<Result<void>> Terminal::start(bool pipes) {
+    auto const self = shared_from_this();
+    while (starting_) {
+        co_await started_event_.wait();
+    }
+    if (closed_) co_return fail(Code::gone, "terminal", "it is closed");
+    if (running()) co_return Result<void>();
+    struct Turn {
+        Terminal* terminal;
+        explicit Turn(Terminal* t) : terminal(t) { t->starting_ = true; }
+        ~Turn() {
+            terminal->starting_ = false;
+            terminal->started_event_.notify_all();
+        }
+    } const turn(this);
+    ExecutionSpec spec;
+    spec.argv = options_.argv;
+    spec.env = options_.environment.list();
+    spec.cwd = options_.cwd;
+    spec.identity = options_.identity;
+    spec.owner = options_.owner;
+    spec.label = "terminal";
+    spec.stop_signal = SIGHUP;
+    spec.into = journal_;
+    if (pipes)
+        spec.input = Input::pipe;
+    else
+        spec.terminal = options_.size;
+    auto started = co_await executions_->start(std::move(spec));
+    if (!started) co_return tl::unexpected(started.error());
+    execution_ = *started;
+    pipes_ = pipes;
+    auto const* failed =
+        execution_->verdict() ? std::get_if<FailedToStart>(&execution_->verdict()->ending) : nullptr;
+    if (failed != nullptr) co_return tl::unexpected(SpawnFailure{failed->step, failed->error}.to_error());
+    if (closed_) execution_->request_stop({});
+    co_return Result<void>();
+}
+
+Cursor Terminal::reader(std::uint64_t since) const {
+    ReadFrom from;
+    from.until = Until::closed;
+    from.position = journal_->seek_total(std::max(since, journal_->begin().total));
+    return Cursor(journal_, std::move(from));
+}
+
+Result<std::shared_ptr<Writer>> Terminal::take_writer(bool takeover) {
+    if (closed_) return fail(Code::gone, "terminal", "it is closed");
+    if (auto const holder = writer_.lock()) {
+        if (!takeover) return fail(Code::conflict, "terminal", "another writer is connected");
+        holder->valid_ = false;
+        holder->taken_over_.notify_all();
+    }
+    std::shared_ptr<Writer> writer(new Writer());
+    writer_ = writer;
+    return writer;
+}
+
+Task<Result<void>> Terminal::write(Writer const& writer, std::string bytes, Deadline deadline) {
+    if (!writer.valid()) co_return fail(Code::conflict, "terminal", "another writer took over");
+    co_return co_await write(std::move(bytes), deadline);
+}
+
+Task<Result<void>> Terminal::write(std::string bytes, Deadline deadline) {
+    auto const execution = execution_;
+    if (!execution) co_return fail(Code::conflict, "terminal", "nothing runs");
+    co_return co_await execution->write(std::move(bytes), deadline);
+}
+
+Result<void> Terminal::resize(WindowSize size) {
+    if (size.columns == 0 || size.rows == 0) return fail(Code::invalid_argument, "terminal", "an empty size");
+    options_.size = size;
+    if (screen_) screen_->resize(size.columns, size.rows);
+    if (pipes_ || !running()) return {};
+    return execution_->resize(size);
+}
+
+Result<void> Terminal::signal(int number) {
+    if (!running()) return fail(Code::gone, "terminal", "nothing runs");
+    return execution_->signal(number);
+}
+
+Task<void> Terminal::close(Duration grace) {
+    auto const self = shared_from_this();
+    closed_ = true;
+    auto const execution = execution_;
+    if (execution) co_await execution->stop(grace);
+    journal_->close();
+    if (auto const holder = writer_.lock()) {
+        holder->valid_ = false;
+        holder->taken_over_.notify_all();
+    }
+}
+
+// ---- the screen
+
+Task<void> Terminal::sync() {
+    while (syncing_) {
+        co_await synced_event_.wait();
+    }
+    struct Turn {
+        Terminal* terminal;
+        explicit Turn(Terminal* t) : terminal(t) { t->syncing_ = true; }
+        ~Turn() {
+            terminal->syncing_ = false;
+            terminal->synced_event_.notify_all();
+        }
+    } const turn(this);
+    if (!screen_) screen_ = std::make_unique<Screen>(options_.size.columns, options_.size.rows);
+    ReadFrom from;
+    from.until = Until::now;
+    from.position = screen_at_;
+    Cursor cursor(journal_, std::move(from));
+    Batch batch;
+    while (true) {
+        auto const next = co_await cursor.next(batch, Deadline::never(), 64 << 10);
+        if (next != Next::data) break;
+        for (auto const& slice : batch.slices) {
+            if (slice.lost > 0) screen_->reset();  // what was forgotten cannot be shown; programs repaint
+            screen_->feed(slice.bytes);
+        }
+        screen_at_ = cursor.position();
+    }
+    screen_at_ = cursor.position();
+}
+
+Task<Screen::Picture> Terminal::picture() {
+    auto const self = shared_from_this();
+    co_await sync();
+    co_return screen_->picture();
+}
+
+Task<Result<Screen::Picture>> Terminal::wait_for_text(std::string text, Deadline deadline) {
+    auto const self = shared_from_this();
+    while (true) {
+        bool const over = !running();
+        co_await sync();
+        auto picture = screen_->picture();
+        if (picture.text().find(text) != std::string::npos) co_return picture;
+        if (screen_at_.total < journal_->end().total) continue;
+        if (over) co_return fail(Code::gone, "terminal", "the program ended");
+        bool const told = co_await journal_->changed().wait(loop_->clock(), deadline);
+        if (!told) co_return fail(Code::timed_out, "terminal", "the text did not appear");
+    }
+}
+
+Task<Result<Screen::Picture>> Terminal::wait_for_idle(Duration quiet, Deadline deadline) {
+    auto const self = shared_from_this();
+    std::uint64_t seen = journal_->end().total;
+    Deadline calm = Deadline::in(loop_->clock(), quiet);
+    while (running() && !calm.passed(loop_->clock())) {
+        if (deadline.passed(loop_->clock())) co_return fail(Code::timed_out, "terminal", "output goes on");
+        (void)co_await journal_->changed().wait(loop_->clock(), earliest(calm, deadline));
+        if (journal_->end().total == seen) continue;
+        seen = journal_->end().total;
+        calm = Deadline::in(loop_->clock(), quiet);
+    }
+    co_await sync();
+    co_return screen_->picture();
+}
+
+}  // namespace execd::shell

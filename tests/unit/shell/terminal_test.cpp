@@ -1,0 +1,159 @@
+#include <signal.h>
+
+#include "harness.hpp"
+#include "shell/terminal.hpp"
+
+namespace execd::shell {
+namespace {
+
+TEST(Screen, TextCursorTitle) {
+    Screen screen(20, 4);
+    screen.feed("hello\r\n\x1b[31mred\x1b[0m \xE2\x82\xAC\x1b]2;my title\x07\x1b[4;3Hx");
+    auto picture = screen.picture();
+    EXPECT_EQ(picture.text(), "hello\nred \xE2\x82\xAC\n\n  x");
+    EXPECT_EQ(picture.cursor.row, 3U);
+    EXPECT_EQ(picture.cursor.column, 3U);
+    EXPECT_EQ(picture.title, "my title");
+    screen.feed("\x1b[?1049h\x1b[?25lfull");
+    EXPECT_TRUE(screen.picture().alternate);
+    EXPECT_FALSE(screen.picture().cursor.visible);
+    screen.feed("\x1b[?1049l");
+    EXPECT_FALSE(screen.picture().alternate);
+    EXPECT_EQ(screen.picture().rows.at(0), "hello");
+    screen.resize(10, 2);
+    EXPECT_EQ(screen.picture().rows.size(), 2U);
+    screen.reset();
+    EXPECT_EQ(screen.picture().text(), "");
+}
+
+TEST(Screen, NoBytesAreFatal) {
+    Screen screen(10, 3);
+    unsigned state = 1;
+    for (int i = 0; i < 20'000; ++i) {
+        state = state * 1103515245 + 12345;
+        char const byte = static_cast<char>(state >> 16);
+        screen.feed(std::string_view(&byte, 1));
+        if (i % 7 == 0) screen.feed("\x1b[");
+    }
+    EXPECT_EQ(screen.picture().rows.size(), 3U);
+}
+
+class TerminalTest : public ::testing::Test {
+  protected:
+    std::shared_ptr<Terminal> make(std::string text) {
+        Terminal::Options options;
+        options.argv = {"/bin/bash", "--norc", "--noprofile"};
+        if (!text.empty()) options.argv.insert(options.argv.end(), {"-c", std::move(text)});
+        options.environment = Environment({"PATH=/usr/bin:/bin", "PS1=> ", "TERM=xterm"});
+        options.size = {40, 10};
+        return Terminal::create(h.loop, h.executions, std::move(options));
+    }
+    void start(Terminal& terminal, bool pipes = false) {
+        auto const started = h.run(terminal.start(pipes));
+        ASSERT_TRUE(started.has_value()) << started.error().message();
+    }
+    Screen::Picture expect(Terminal& terminal, std::string text) {
+        auto picture = h.run(terminal.wait_for_text(text, h.soon()));
+        EXPECT_TRUE(picture.has_value()) << text << ": " << (picture ? "" : picture.error().message());
+        return picture ? *picture : Screen::Picture();
+    }
+    Harness h;
+};
+
+TEST_F(TerminalTest, TypingResizeSignalAndExit) {
+    auto terminal = make("");
+    start(*terminal);
+    auto writer = terminal->take_writer(false);
+    ASSERT_TRUE(writer.has_value());
+    expect(*terminal, ">");
+    EXPECT_TRUE(h.run(terminal->write(**writer, "stty size; echo a$((1+1))b\r", h.soon())));
+    EXPECT_NE(expect(*terminal, "a2b").text().find("10 40"), std::string::npos);
+    EXPECT_TRUE(terminal->resize({60, 12}));
+    EXPECT_TRUE(h.run(terminal->write("stty size\r", h.soon())));
+    expect(*terminal, "12 60");
+    EXPECT_TRUE(h.run(terminal->write("echo go; sleep 1000\r", h.soon())));
+    expect(*terminal, "\ngo");
+    EXPECT_TRUE(h.run(terminal->write("\x03", h.soon())));  // Ctrl-C works (contract 13.6)
+    expect(*terminal, "^C");
+    EXPECT_TRUE(h.run(terminal->write("exit 5\r", h.soon())));
+    EXPECT_TRUE(h.run(terminal->execution()->ended(h.soon())));
+    EXPECT_EQ(terminal->execution()->verdict()->exit_code(), 5);
+}
+
+TEST_F(TerminalTest, ReplayAndRestartKeepOneOffset) {
+    auto terminal = make("printf one");
+    start(*terminal);
+    EXPECT_TRUE(h.run(terminal->execution()->ended(h.soon())));
+    EXPECT_EQ(terminal->journal().end().total, 3U);
+    start(*terminal);
+    EXPECT_TRUE(h.run(terminal->execution()->ended(h.soon())));
+    EXPECT_EQ(terminal->journal().end().total, 6U);
+    Batch batch;
+    Cursor view = terminal->reader(2);
+    ASSERT_TRUE(view.poll(batch));
+    EXPECT_EQ(batch.slices.at(0).bytes, "eone");
+    EXPECT_EQ(batch.slices.at(0).total, 2U);
+    EXPECT_FALSE(view.poll(batch));
+    Cursor beyond = terminal->reader(100);
+    EXPECT_FALSE(beyond.poll(batch));
+    h.run(terminal->close());
+    EXPECT_EQ(h.run(view.next(batch, h.soon())), Next::end);
+    EXPECT_EQ(h.run(terminal->start()).error().code, Code::gone);
+}
+
+TEST_F(TerminalTest, TakeoverPingPong) {  // PEERS 6.1, OSB takeover reviews
+    auto terminal = make("");
+    auto a = *terminal->take_writer(false);
+    EXPECT_EQ(terminal->take_writer(false).error().code, Code::conflict);
+    EXPECT_TRUE(a->valid());  // a refused one evicts nobody
+    auto b = *terminal->take_writer(true);
+    EXPECT_FALSE(a->valid());
+    auto c = *terminal->take_writer(true);
+    EXPECT_FALSE(b->valid());
+    EXPECT_EQ(h.run(terminal->write(*a, "x", h.soon())).error().code, Code::conflict);
+    a.reset();
+    EXPECT_TRUE(terminal->has_writer());
+    c.reset();
+    EXPECT_FALSE(terminal->has_writer());
+    EXPECT_TRUE(terminal->take_writer(false).has_value());
+}
+
+TEST_F(TerminalTest, PipeModeKeepsStreamsApart) {
+    auto terminal = make("read x; echo out $x; echo err >&2");
+    start(*terminal, true);
+    EXPECT_TRUE(h.run(terminal->write("hi\n", h.soon())));
+    EXPECT_TRUE(h.run(terminal->execution()->ended(h.soon())));
+    Batch batch;
+    Cursor view = terminal->reader();
+    ASSERT_TRUE(view.poll(batch));
+    std::string out;
+    std::string err;
+    for (auto const& slice : batch.slices) (slice.stream == Stream::out ? out : err) += slice.bytes;
+    EXPECT_EQ(out, "out hi\n");
+    EXPECT_EQ(err, "err\n");
+    EXPECT_TRUE(terminal->resize({1, 1}));
+}
+
+TEST_F(TerminalTest, IdleAndMissingTexts) {
+    auto terminal = make("echo ready; sleep 1000");
+    start(*terminal);
+    auto idle = h.run(terminal->wait_for_idle(100ms, h.soon()));
+    ASSERT_TRUE(idle.has_value());
+    EXPECT_EQ(idle->text(), "ready");
+    EXPECT_EQ(h.run(terminal->wait_for_text("never", Deadline::in(h.clock, 20ms))).error().code,
+              Code::timed_out);
+    h.run(terminal->close());
+    EXPECT_EQ(h.run(terminal->wait_for_text("never", h.soon())).error().code, Code::gone);
+}
+
+TEST_F(TerminalTest, NobodyReadsAndItGoesOn) {
+    auto terminal = make("head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end");
+    start(*terminal);
+    EXPECT_TRUE(h.run(terminal->execution()->ended(h.soon())));
+    EXPECT_GE(terminal->journal().end().total, 3'000'000U);
+    EXPECT_LE(terminal->journal().memory_bytes(), 1'400'000U);
+    expect(*terminal, "end");
+}
+
+}  // namespace
+}  // namespace execd::shell

@@ -1,0 +1,207 @@
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "harness.hpp"
+#include "shell/process_tree.hpp"
+
+namespace execd::shell {
+namespace {
+
+TEST(ProcessTree, StatLinesWithAnyName) {
+    auto const entry = parse_stat("42 (a) b (c)) S 7 42 40 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 0 0");
+    EXPECT_EQ(entry.pid, 42);
+    EXPECT_EQ(entry.parent, 7);
+    EXPECT_EQ(entry.group, 42);
+    EXPECT_EQ(entry.session, 40);
+    EXPECT_EQ(entry.state, 'S');
+    EXPECT_EQ(entry.started, 12345U);
+    EXPECT_EQ(parse_stat("").pid, 0);
+    EXPECT_EQ(parse_stat("42 (x) S").pid, 0);
+    EXPECT_EQ(parse_stat("x (x) S 1 2 3").pid, 0);
+}
+
+/// Waits (by a shell that polls kill -0, outside of us) until these processes are gone.
+bool gone(Harness& h, std::string const& pids) {
+    auto spec = h.shell("for p in " + pids +
+                        "; do n=0; while kill -0 $p 2>/dev/null; do sleep 0.01; n=$((n+1)); "
+                        "[ $n -gt 500 ] && exit 1; done; done");
+    return h.verdict(h.start(std::move(spec))).success();
+}
+
+TEST(ProcessTree, StopEndsWhatLeftGroupAndSession) {
+    Harness h;
+    auto run = h.start(
+        "setsid sleep 1000 & echo $!; (setsid setsid sleep 1001 & echo $!; exit 0); sleep 1002 & echo $!;"
+        "echo done; sleep 1003");
+    std::string pids;
+    Cursor cursor = run->journal().reader({.streams = mask_of(Stream::out)});
+    Batch batch;
+    while (pids.find("done") == std::string::npos && h.run(cursor.next(batch, h.soon())) == Next::data)
+        for (auto const& slice : batch.slices) pids += slice.bytes;
+    h.run(run->stop(0s));
+    EXPECT_TRUE(std::holds_alternative<Cancelled>(h.verdict(run).ending));
+    pids.resize(pids.find("done"));
+    std::replace(pids.begin(), pids.end(), '\n', ' ');
+    EXPECT_TRUE(gone(h, pids)) << pids;
+    EXPECT_TRUE(find_tree({0, run->id()}).empty());
+}
+
+TEST(ProcessTree, StopAfterTheVerdictEndsTheServerThatStayed) {
+    Harness h;
+    auto run = h.start("sleep 1000 & echo $!");
+    EXPECT_TRUE(h.verdict(run).output_open);
+    std::string pid = h.read(*run);
+    h.run(run->stop(0s));
+    pid.pop_back();
+    EXPECT_TRUE(gone(h, pid));
+    EXPECT_EQ(h.read(*run, ReadFrom{.until = Until::closed}), pid + "\n");
+}
+
+TEST(ProcessTree, FreezeAndThaw) {
+    Harness h;
+    auto run = h.start("echo up; exec sleep 1000");
+    Cursor cursor = run->journal().reader();
+    Batch batch;
+    ASSERT_EQ(h.run(cursor.next(batch, h.soon())), Next::data);
+    h.run(run->freeze(true));
+    auto const frozen = find_tree({run->pid(), run->id()});
+    ASSERT_EQ(frozen.size(), 1U);
+    h.run(run->freeze(false));
+    h.run(run->stop(1s));
+}
+
+// ---- cgroups
+
+TEST(Cgroups, ParsesHybridMounts) {
+    auto const mounts = parse_cgroup_mounts(
+        "30 24 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs rw,mode=755\n"
+        "31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
+        "32 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
+        "33 30 0:29 /docker/abc /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n");
+    ASSERT_EQ(mounts.size(), 2U);
+    EXPECT_EQ(mounts[0].path, "/sys/fs/cgroup/unified");
+    EXPECT_TRUE(mounts[0].controllers.empty());
+    EXPECT_EQ(mounts[1].root, "/docker/abc");
+    EXPECT_EQ(mounts[1].controllers, (std::vector<std::string>{"cpu", "cpuacct"}));
+    std::string const self = "8:pids:/a\n5:cpu,cpuacct:/b/c\n0::/d\n";
+    EXPECT_EQ(own_cgroup(self, ""), "/d");
+    EXPECT_EQ(own_cgroup(self, "cpu"), "/b/c");
+    EXPECT_FALSE(own_cgroup(self, "memory").has_value());
+    EXPECT_EQ(flat_value("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n", "oom_kill"), 3U);
+}
+
+class FakeV2 {
+  public:
+    FakeV2() {
+        std::string pattern = ::testing::TempDir() + "cgXXXXXX";
+        root = ::mkdtemp(pattern.data());
+        put("cgroup.controllers", "cpuset cpu memory pids\n");
+        put("memory.events", "low 0\noom 0\noom_kill 2\n");
+        for (auto const* name : {"cgroup.subtree_control", "cgroup.procs"}) put(name, "");
+        put("mountinfo", "31 30 0:27 / " + root + " rw - cgroup2 cgroup2 rw\n");
+        put("self", "0::/\n");
+        base = root + "/execd-" + std::to_string(::getpid());
+        ::mkdir(base.c_str(), 0755);
+        put("execd-" + std::to_string(::getpid()) + "/cgroup.subtree_control", "");
+    }
+    void put(std::string const& name, std::string const& text) { std::ofstream(root + "/" + name) << text; }
+    std::string root;
+    std::string base;
+};
+
+TEST(Cgroups, V2AgainstAFakeTree) {
+    FakeV2 fake;
+    auto const groups = Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
+    EXPECT_EQ(groups->kind(), "v2");
+    EXPECT_EQ(groups->controllers(), (std::vector<std::string>{"memory", "pids", "cpu"}));
+    EXPECT_EQ(groups->own_oom_kills(), 2U);
+    // A fake directory has no control files, so nothing is in force, and that is said.
+    auto const group = groups->create("x", {1 << 20, 10, 0.5});
+    ASSERT_TRUE(group.has_value());
+    EXPECT_EQ((*group)->not_enforced(), (std::vector<std::string>{"memory", "pids", "cpu"}));
+    EXPECT_GE((*group)->spawn_dir(), 0);
+    EXPECT_FALSE((*group)->kill());
+}
+
+TEST(Cgroups, NothingThereIsSaid) {
+    auto const groups = Cgroups::detect({"/nonexistent", "/nonexistent", false});
+    EXPECT_EQ(groups->kind(), "none");
+    EXPECT_EQ(groups->create("x", {}).error().code, Code::unavailable);
+    Executions::Options options;
+    options.cgroups = groups;
+    Harness h(nullptr, options);
+    auto spec = h.shell("true");
+    spec.resources.memory = 1 << 20;
+    auto run = h.start(std::move(spec));
+    EXPECT_EQ(run->not_enforced(), (std::vector<std::string>{"memory"}));
+    EXPECT_TRUE(h.verdict(run).success());
+}
+
+class RealCgroups : public ::testing::Test {
+  protected:
+    static Executions::Options options() {
+        Executions::Options out;
+        out.cgroups = Cgroups::detect();
+        return out;
+    }
+    static bool can(Executions::Options const& o, std::string const& controller) {
+        auto const& all = o.cgroups->controllers();
+        return std::find(all.begin(), all.end(), controller) != all.end();
+    }
+};
+
+TEST_F(RealCgroups, MemoryLimitGivesAnOomVerdict) {
+    auto const opts = options();
+    if (!can(opts, "memory")) GTEST_SKIP() << "cgroup memory limits cannot be made here";
+    Harness h(nullptr, opts);
+    auto spec = h.shell("head -c 200000000 /dev/zero | tail -c 200000000 >/dev/null; exit ${PIPESTATUS[1]}");
+    spec.resources.memory = 32 << 20;
+    auto run = h.start(std::move(spec));
+    EXPECT_TRUE(run->not_enforced().empty());
+    auto const verdict = h.verdict(run);
+    EXPECT_EQ(verdict.kind(), "oom_killed") << verdict.text();
+    EXPECT_GT(verdict.usage.peak_memory, 20U << 20);
+    bool told = false;
+    for (auto const& event : h.executions.events_after(0))
+        told = told || event.kind == ExecutionEvent::Kind::oom;
+    EXPECT_TRUE(told);
+}
+
+TEST_F(RealCgroups, AForkBombStaysInItsLimit) {
+    auto const opts = options();
+    if (!can(opts, "pids")) GTEST_SKIP() << "cgroup pids limits cannot be made here";
+    Harness h(nullptr, opts);
+    auto spec = h.shell("bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 1000");
+    spec.resources.pids = 20;
+    spec.timeout = 300ms;
+    auto run = h.start(std::move(spec));
+    auto other = h.start("echo alive");  // everything else still answers
+    EXPECT_EQ(h.read(*other), "alive\n");
+    EXPECT_EQ(h.verdict(run).kind(), "timed_out");
+    h.run(run->stop(0s));
+    EXPECT_TRUE(find_tree({0, run->id()}).empty());
+}
+
+TEST_F(RealCgroups, ACgroupKillLeavesNoSurvivor) {
+    auto const opts = options();
+    if (!opts.cgroups->can_kill()) GTEST_SKIP() << "no cgroup.kill here";
+    Harness h(nullptr, opts);
+    auto spec =
+        h.shell("env -i setsid bash -c 'sleep 1000 & echo $!; wait' & sleep 0.2; echo done; exec sleep 1000");
+    spec.contain = true;
+    auto run = h.start(std::move(spec));
+    std::string text;
+    Cursor cursor = run->journal().reader();
+    Batch batch;
+    while (text.find("done") == std::string::npos && h.run(cursor.next(batch, h.soon())) == Next::data)
+        for (auto const& slice : batch.slices) text += slice.bytes;
+    h.run(run->stop(0s));
+    EXPECT_TRUE(gone(h, text.substr(0, text.find('\n'))));
+}
+
+}  // namespace
+}  // namespace execd::shell
