@@ -168,6 +168,12 @@ def test_delete_command_lets_a_term_handler_finish(daemon):
     assert frames.exit_of(events) == 3
 
 
+def test_delete_command_of_a_program_that_ends_well_is_complete(daemon):
+    events = interrupt(daemon, "trap 'echo bye; exit 0' TERM; echo on; sleep 300 & wait")
+    assert frames.joined(events) == "on\nbye\n"
+    assert frames.exit_of(events) == 0
+
+
 def test_delete_command_kills_what_ignores_term(daemon):
     started = time.monotonic()
     events = interrupt(daemon, "trap '' TERM; echo on; sleep 300")
