@@ -10,7 +10,7 @@
 
 #include <cstdio>
 
-#include "base/ledger.hpp"
+#include "base/lag_probe.hpp"
 #include "base/log.hpp"
 #include "base/loop.hpp"
 #include "base/scope.hpp"
@@ -110,6 +110,7 @@ class Daemon {
     RealClock clock_;
     WorkPool pool_;
     Loop loop_;
+    LagProbe lag_;
     Scope scope_;
     Scope work_;  // what the daemon does for itself: probes, prewarming
     Signals signals_;
@@ -167,6 +168,10 @@ Result<void> Daemon::listen() {
 
 Result<void> Daemon::start() {
     loop_.bind_thread();
+    lag_.install();
+    // A protected daemon that nobody could ever enter is a mistake to be seen now.
+    if (auto const& problem = authorization_.authenticator().problem(); !problem.empty())
+        return fail(Code::invalid_argument, "", problem);
     services_.executions = &executions_;
     services_.files = &files_;
     services_.proxy = &proxy_;
@@ -225,7 +230,10 @@ Task<void> Daemon::until_signal() {
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));
     signals_.cancel();
-    log::info("daemon.stopped", {{"requests", server_->counters().requests}});
+    auto const lag = lag_.figures();
+    log::info("daemon.stopped", {{"requests", server_->counters().requests},
+                                 {"loop_held_p99_us", std::chrono::duration_cast<std::chrono::microseconds>(lag.quantile(0.99)).count()},
+                                 {"loop_held_max_us", std::chrono::duration_cast<std::chrono::microseconds>(lag.longest).count()}});
     loop_.io().stop();
 }
 

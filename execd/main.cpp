@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/fault.hpp"
+#include "base/ledger.hpp"
 #include "execd/config.hpp"
 #include "execd/daemon.hpp"
 #include "execd/doctor.hpp"
@@ -22,6 +24,14 @@ void say(FILE* to, std::string const& text) {
 int main(int argc, char** argv) {
     std::vector<std::string> const args(argv + std::min(argc, 1), argv + argc);
     ::signal(SIGPIPE, SIG_IGN);
+    execd::ledger::report_at_exit();
+#ifdef EXECD_DEBUG
+    // Test builds only: EXECD_FAULT=name:n:errno makes the n-th operation of a name fail.
+    if (auto const fault = execd::process_environment("EXECD_FAULT"); fault && !execd::fault::arm_from_text(*fault)) {
+        say(stderr, "execd: EXECD_FAULT: expected name:n:errno\n");
+        return 2;
+    }
+#endif
     auto line = execd::parse_command_line(args, execd::process_environment);
     if (!line) {
         say(stderr, "execd: " + line.error().message() + "\nexecd: try 'execd --help'\n");

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxDepth = 1000;  // paths end at 4096 bytes anyway
 
 void keep_attributes(int fd, struct ::stat const& stat) {
     // Best effort, as cp -a: an unprivileged copy belongs to its maker.
-    static_cast<void>(::fchown(fd, stat.st_uid, stat.st_gid));
+    if (::fchown(fd, stat.st_uid, stat.st_gid) != 0) errno = 0;  // not allowed to give it away: it stays ours
     static_cast<void>(::fchmod(fd, stat.st_mode & 07777U));
     struct ::timespec const times[2] = {stat.st_atim, stat.st_mtim};
     static_cast<void>(::futimens(fd, times));

@@ -140,7 +140,7 @@ Result<void> give_name(Staged& staged) {
     if (!copied) return Failure(std::move(copied.error()));
     if (::fstat(staged.fd.get(), &stat) == 0) {
         copy_xattrs(staged.fd.get(), named.get());
-        static_cast<void>(::fchown(named.get(), stat.st_uid, stat.st_gid));
+        if (::fchown(named.get(), stat.st_uid, stat.st_gid) != 0) errno = 0;  // not allowed: it stays ours
         static_cast<void>(::fchmod(named.get(), stat.st_mode & 07777U));
     }
     staged.fd = std::move(named);

@@ -1,5 +1,6 @@
 """POST /code with a real Python kernel: opensandbox.md 1.6, 2, 10, 11, 13.3 to 13.5; opensandbox-1.1.md 7."""
 
+import itertools
 import os
 import re
 import uuid
@@ -110,7 +111,9 @@ def test_fifty_thousand_lines_are_not_lost(daemon, context):
 def test_back_to_back_runs_never_lose_output(daemon, context):
     for number in range(50):
         events = run(daemon, context, f"print('out {number}')\n{number}")
-        assert frames.kinds(events) == ["init", "stdout", "execution_count", "result", "execution_complete"], events
+        # ipykernel may send "out 1" and its line end as two messages.
+        kinds = [kind for kind, _ in itertools.groupby(frames.kinds(events))]
+        assert kinds == ["init", "stdout", "execution_count", "result", "execution_complete"], events
         assert frames.joined(events) == f"out {number}\n"
         assert result(events)["text"] == str(number)
 

@@ -142,7 +142,7 @@ def test_clients_that_vanish_at_every_stage_leak_nothing(daemon, work):
             stream.next()
             stream.wire.reset()
     processes.eventually(lambda: processes.open_fds(daemon.pid) <= fds + 2, what="descriptors back to the start")
-    processes.eventually(lambda: not processes.children(daemon.pid), what="all commands ended")
+    processes.eventually(lambda: not processes.commands(daemon.pid), what="all commands ended")
 
 
 def test_a_client_that_stops_reading_holds_nobody_up(daemon):
@@ -151,7 +151,7 @@ def test_a_client_that_stops_reading_holds_nobody_up(daemon):
         for _ in range(20):
             assert daemon.shell("echo quick") == "quick\n"
         stream.wire.reset()
-    processes.eventually(lambda: not processes.children(daemon.pid), 30, "the writer drained to its end")
+    processes.eventually(lambda: not processes.commands(daemon.pid), 30, "the writer drained to its end")
 
 
 def test_two_hundred_idle_connections_do_not_matter(daemon):

@@ -91,14 +91,11 @@ class CommandStream final : public http::Producer {
             auto const took = std::chrono::duration_cast<std::chrono::milliseconds>(verdict.at - run_->started_at());
             return event::complete(out, std::max<std::int64_t>(took.count(), 0), now);
         }
-        std::string const text = verdict.text();
+        std::string const text = end_text(verdict);
         bool const unstarted = std::holds_alternative<shell::FailedToStart>(verdict.ending);
         // A hard timeout looks like any kill to this contract's clients; the second line tells people.
-        std::vector<std::string> traceback;
-        if (auto const* killed = std::get_if<shell::Signaled>(&verdict.status);
-            killed != nullptr && !std::holds_alternative<shell::Signaled>(verdict.ending))
-            traceback.push_back("signal: " + shell::signal_text(killed->signal));
-        traceback.push_back(text);
+        std::vector<std::string> traceback{text};
+        if (verdict.text() != text) traceback.push_back(verdict.text());
         event::error(out, "CommandExecError", unstarted ? text : std::to_string(verdict.exit_code()), traceback, now);
     }
 
@@ -118,6 +115,13 @@ http::Answer event_stream(std::unique_ptr<http::Producer> producer) {
 }
 
 }  // namespace
+
+std::string end_text(shell::Verdict const& verdict) {
+    if (auto const* killed = std::get_if<shell::Signaled>(&verdict.status)) return "signal: " + shell::signal_text(killed->signal);
+    if (auto const* exited = std::get_if<shell::Exited>(&verdict.status); exited != nullptr && exited->code != 0)
+        return "exit status " + std::to_string(exited->code);
+    return verdict.text();
+}
 
 bool wants_bare_lines(http::Head const& head) {
     std::string_view const agent = head.find("User-Agent").value_or("");

@@ -167,7 +167,7 @@ Result<Answer> command_status(Services& services, Call& call) {
     if (auto const& verdict = run->verdict()) {
         bool const unstarted = std::holds_alternative<shell::FailedToStart>(verdict->ending);
         status.exit_code = unstarted ? 255 : verdict->exit_code();
-        if (!verdict->success()) status.error = verdict->text();
+        if (!verdict->success()) status.error = end_text(*verdict);
         status.finished_at = stamp_of(verdict->wall);
     }
     return json(to_json(status));

@@ -28,6 +28,11 @@ def children(pid):
     return found
 
 
+def commands(pid):
+    """Children that are shells or what shells became: not the daemon's zygote and its ready kernels."""
+    return [child for child in children(pid) if "python" not in read(f"/proc/{child}/cmdline")]
+
+
 def descendants(pid):
     found, todo = [], [pid]
     while todo:
