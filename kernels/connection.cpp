@@ -72,7 +72,9 @@ Result<std::unique_ptr<RuntimeDir>> RuntimeDir::create(std::string const& parent
         return fail(Code::invalid_argument, "kernel.runtime_dir",
                     "'" + parent + "' is relative or over 60 characters");
     std::string const path = parent + "/execd-k-" + random_hex(4);
-    if (::mkdir(path.c_str(), 0700) != 0) return fail_errno("kernel.runtime_dir", errno, path);
+    // The second call because a umask may have taken the bits away.
+    if (::mkdir(path.c_str(), 0711) != 0 || ::chmod(path.c_str(), 0711) != 0)
+        return fail_errno("kernel.runtime_dir", errno, path);
     return std::unique_ptr<RuntimeDir>(new RuntimeDir(path));
 }
 
@@ -105,13 +107,21 @@ Result<std::array<int, kChannels>> choose_ports() {
 }
 
 Result<Connection> prepare_connection(RuntimeDir const& dir, std::string const& id, Transport transport,
-                                      std::string_view kernel_name) {
+                                      std::string_view kernel_name,
+                                      std::optional<shell::Identity> const& owner) {
     Connection out;
+    std::string stem = dir.path() + "/" + id;
+    if (owner) {
+        out.folder = std::exchange(stem, stem + "/k");
+        if (::mkdir(out.folder.c_str(), 0700) != 0 ||
+            ::chown(out.folder.c_str(), owner->uid, owner->gid) != 0)
+            return fail_errno("kernel.runtime_dir", errno, out.folder);
+    }
     out.transport = transport;
     out.key = random_hex(32);
-    out.file = dir.path() + "/" + id + ".json";
+    out.file = stem + ".json";
     if (transport == Transport::ipc) {
-        out.ip = dir.path() + "/" + id;
+        out.ip = stem;
         out.ports = {1, 2, 3, 4, 5};
     } else {
         auto ports = choose_ports();
@@ -121,6 +131,8 @@ Result<Connection> prepare_connection(RuntimeDir const& dir, std::string const& 
     }
     if (auto written = write_private(out.file, out.json(kernel_name)); !written)
         return tl::unexpected(written.error());
+    if (owner && ::chown(out.file.c_str(), owner->uid, owner->gid) != 0)
+        return fail_errno("kernel.connection_file", errno, out.file);
     return out;
 }
 
@@ -128,6 +140,7 @@ void remove_connection(Connection const& connection) {
     ::unlink(connection.file.c_str());
     if (connection.transport == Transport::ipc)
         for (int port : connection.ports) ::unlink((connection.ip + "-" + std::to_string(port)).c_str());
+    if (!connection.folder.empty()) ::rmdir(connection.folder.c_str());
 }
 
 }  // namespace execd::kernels

@@ -11,6 +11,7 @@
 
 #include "base/error.hpp"
 #include "kernels/kernelspec.hpp"
+#include "shell/spawn_spec.hpp"
 
 namespace execd::kernels {
 
@@ -25,6 +26,8 @@ struct Connection {
     std::string key;
     /// Of the connection file.
     std::string file;
+    /// The folder that belongs to it alone; empty when it has none.
+    std::string folder;
 
     [[nodiscard]] std::string endpoint(Channel channel) const;
     [[nodiscard]] std::string json(std::string_view kernel_name) const;
@@ -34,8 +37,9 @@ struct Connection {
 /// object.
 class RuntimeDir {
   public:
-    /// Under `parent` (absolute), mode 0700. An ipc path must fit sockaddr_un: a parent of more than 60
-    /// characters is refused with invalid_argument.
+    /// Under `parent` (absolute), mode 0711 (another account's kernel enters what is its own, and lists
+    /// nothing). An ipc path must fit sockaddr_un: a parent of more than 60 characters is refused with
+    /// invalid_argument.
     [[nodiscard]] static Result<std::unique_ptr<RuntimeDir>> create(std::string const& parent);
     ~RuntimeDir();
     RuntimeDir(RuntimeDir const&) = delete;
@@ -48,8 +52,11 @@ class RuntimeDir {
 };
 
 /// Chooses places, makes the key and writes the connection file (0600).
-[[nodiscard]] Result<Connection> prepare_connection(RuntimeDir const& dir, std::string const& id,
-                                                    Transport transport, std::string_view kernel_name);
+/// `owner`: the account that the kernel runs under when it is not the daemon's; the files then lie in a
+/// folder of its own.
+[[nodiscard]] Result<Connection> prepare_connection(
+    RuntimeDir const& dir, std::string const& id, Transport transport, std::string_view kernel_name,
+    std::optional<shell::Identity> const& owner = std::nullopt);
 /// Removes the connection file and the ipc sockets.
 void remove_connection(Connection const& connection);
 

@@ -128,7 +128,7 @@ Task<Result<std::unique_ptr<Kernel>>> start_cold(Loop& loop, shell::Executions& 
                                                  std::shared_ptr<ZmqContext> zmq, RuntimeDir const& dir,
                                                  KernelSpec spec, LaunchPlace place) {
     std::string const id = random_hex(8);
-    auto connection = prepare_connection(dir, id, spec.transport, spec.name);
+    auto connection = prepare_connection(dir, id, spec.transport, spec.name, place.identity);
     if (!connection) co_return tl::unexpected(connection.error());
     shell::ExecutionSpec start;
     start.argv = render_argv(spec, connection->file);
