@@ -16,6 +16,12 @@ bool same(struct stat const& a, struct stat const& b) {
            a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
            a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
 }
+// Whoever may write this file may set LD_PRELOAD for every command: only its owner (us, or root) and nobody else, and
+// never through a link that somebody left in a shared /tmp.
+bool trusted(struct stat const& st) {
+    return S_ISREG(st.st_mode) && (st.st_uid == ::geteuid() || st.st_uid == 0) && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 }  // namespace
 
 ChildEnvironment::ChildEnvironment(std::string envs_file, unsigned short port)
@@ -34,14 +40,18 @@ shell::Environment ChildEnvironment::make() {
 // A small local file, looked at with one stat: not worth a thread hop for every command.
 void ChildEnvironment::reload() {
     struct stat now {};
-    if (path_.empty() || ::stat(path_.c_str(), &now) != 0 || !S_ISREG(now.st_mode)) {
+    if (path_.empty() || ::lstat(path_.c_str(), &now) != 0 || !trusted(now)) {
+        if (!path_.empty() && now.st_ino != 0 && now.st_ino != seen_.st_ino) {
+            log::warn("envs_file.refused", {{"why", "it must be a plain file of ours that nobody else may write"}});
+            seen_ = now;
+        }
         file_ = {};
         have_ = false;
         return;
     }
     if (have_ && same(now, seen_)) return;
     std::string text;
-    UniqueFd const fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    UniqueFd const fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
     char buffer[16384];
     ssize_t n = 0;
     while (fd && text.size() < kMaxFile && (n = ::read(fd.get(), buffer, sizeof buffer)) > 0)

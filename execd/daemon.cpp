@@ -229,6 +229,13 @@ Task<void> Daemon::until_signal() {
     if (!stragglers.empty()) status_ = 1;
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));
+    // A second signal now must not turn an orderly end into a killed process: taking the handlers away restores the
+    // default action.
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
     signals_.cancel();
     auto const lag = lag_.figures();
     log::info("daemon.stopped", {{"requests", server_->counters().requests},

@@ -256,8 +256,8 @@ Task<void> Connection::linger() {
     stream_.shutdown_write();
     if (watch_) co_return;  // the pending read ends with the close
     Deadline const deadline = Deadline::in(server_.loop_->clock(), server_.limits_.linger);
-    char sink[4096];
-    std::size_t budget = 1U << 20;
+    char sink[16384];
+    std::size_t budget = 64U << 20;  // a refused upload is not torn down in the middle of the client's write
     while (budget > 0) {
         auto got = co_await stream_.read_some(sink, deadline);
         if (!got || *got == 0) co_return;

@@ -24,7 +24,7 @@ struct Limits {
     Duration idle = std::chrono::seconds(120);          // between requests (clients keep theirs for 30 to 60 s)
     Duration body_progress = std::chrono::seconds(60);  // without a byte of the body
     Duration write_stall = std::chrono::seconds(60);    // without the client taking a byte
-    Duration linger = std::chrono::seconds(2);          // reading on after the last answer, so that it is not reset
+    Duration linger = std::chrono::seconds(5);          // reading on after the last answer, so that it is not reset
     std::uint64_t requests_per_connection = 1'000'000;
     std::uint64_t drain_body = 256U << 10;  // unread body bytes swallowed to keep a connection alive
     std::size_t connections = 20'000;

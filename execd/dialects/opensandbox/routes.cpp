@@ -25,7 +25,6 @@ std::string upstream_target(Call const& call) {
 
 Task<Result<Answer>> proxy(Services& services, Call& call) {
     std::string const& text = call.param("port");
-    if (text.empty()) co_return Answer::bytes(400, "text/plain; charset=utf-8", "port is required");
     unsigned port = 0;
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), port);
     bool const number = ec == std::errc() && end == text.data() + text.size() && port > 0 && port < 65536;
@@ -41,6 +40,12 @@ Task<Result<Answer>> proxy(Services& services, Call& call) {
     if (answer) co_return answer;
     if (answer.error().code == Code::unavailable) co_return bad_gateway(answer.error().detail);
     co_return answer;
+}
+
+// "/proxy/" lacks its port, "/proxy" is nothing (§1.11).
+Task<Result<Answer>> no_port(Call& call) {
+    if (!call.path.ends_with('/')) co_return call.dialect->not_found(*call.head);
+    co_return Answer::bytes(400, "text/plain; charset=utf-8", "port is required");
 }
 
 }  // namespace
@@ -71,6 +76,11 @@ std::vector<http::Row> rows(Services& services) {
     relay.body_limit = services.config.upload_limit;
     relay.on_disconnect = http::OnDisconnect::cancel;
     relay.invoke = [s](Call& call) { return proxy(*s, call); };
+    out.push_back(relay);
+    relay.path = "/proxy/{rest...}";
+    relay.operation_id = "proxyWithoutPort";
+    relay.doc = "400: a port is required.";
+    relay.invoke = [](Call& call) { return no_port(call); };
     out.push_back(relay);
     return out;
 }

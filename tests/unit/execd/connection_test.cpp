@@ -99,7 +99,7 @@ TEST(Connection, TheSmugglingCorpusIsRefusedAndTheConnectionClosed) {
         std::string const answer = c.receive();
         EXPECT_GE(status_of(answer), 400) << request;
         EXPECT_EQ(answer.find("pong"), std::string::npos) << request;
-        h.clock.advance(5s);
+        h.clock.advance(6s);
         c.receive();
         EXPECT_TRUE(c.closed()) << request;
     }
@@ -146,7 +146,7 @@ TEST(Connection, SlowHeadGets408AtTheHeadDeadline) {
     c.send("st: x\r\n");  // another byte does not buy more time
     h.clock.advance(2s);
     EXPECT_EQ(status_of(c.receive()), 408);
-    h.clock.advance(5s);
+    h.clock.advance(6s);
     c.receive();
     EXPECT_TRUE(c.closed());
 }
@@ -157,7 +157,7 @@ TEST(Connection, IdleConnectionsEndSilently) {
     h.clock.advance(119s);
     c.receive();
     EXPECT_FALSE(c.closed());
-    h.clock.advance(5s);
+    h.clock.advance(6s);
     EXPECT_EQ(c.receive(), "");
     EXPECT_TRUE(c.closed());
 }
@@ -245,7 +245,7 @@ TEST(Stream, Http10GetsItWithoutChunksUntilTheEndOfTheConnection) {
     std::string const answer = c.receive();
     EXPECT_EQ(answer.find("chunked"), std::string::npos);
     EXPECT_EQ(body_of(answer), "end\n");
-    h.clock.advance(5s);
+    h.clock.advance(6s);
     c.receive();
     EXPECT_TRUE(c.closed());
 }
