@@ -249,8 +249,9 @@ class Scanner {
         if (has_transfer_) out_.body = BodyKind::chunked;
         if (has_length_) out_.body = BodyKind::length;
         out_.keep_alive = !close_ && (out_.minor == 1 || keep_);
-        out_.upgrade = upgrade_token_ && upgrade_field_;
-        if (out_.minor == 0) out_.expect = Expectation::none;  // RFC 9110 §10.1.1
+        // HTTP/1.0 knows neither upgrades nor expectations (RFC 9110 §7.8, §10.1.1).
+        out_.upgrade = upgrade_token_ && upgrade_field_ && out_.minor == 1;
+        if (out_.minor == 0) out_.expect = Expectation::none;
         return HeadFault::none;
     }
 

@@ -151,13 +151,13 @@ TEST(HeadScan, KeepAliveAndExpectations) {
     auto const scan = [](std::string const& version, std::string const& lines) {
         return scan_head("GET / HTTP/" + version + "\r\nHost: a\r\n" + lines + "\r\n");
     };
-    std::string const text;
     EXPECT_TRUE(scan("1.1", "").keep_alive);
     EXPECT_FALSE(scan("1.1", "Connection: foo, CLOSE\r\n").keep_alive);
     EXPECT_FALSE(scan("1.1", "Connection: keep-alive\r\nConnection: close\r\n").keep_alive);
     EXPECT_FALSE(scan("1.0", "").keep_alive);
     EXPECT_TRUE(scan("1.0", "Connection: Keep-Alive\r\n").keep_alive);
     EXPECT_FALSE(scan("1.1", "Connection: upgrade\r\n").upgrade);
+    EXPECT_FALSE(scan("1.0", "Connection: upgrade\r\nUpgrade: websocket\r\n").upgrade);
     EXPECT_EQ(scan("1.1", "Expect: bread\r\n").expect, Expectation::other);
     EXPECT_EQ(scan("1.0", "Expect: 100-continue\r\n").expect, Expectation::none);
     EXPECT_EQ(scan("1.1", "Transfer-Encoding: CHUNKED\r\n").body, BodyKind::chunked);
