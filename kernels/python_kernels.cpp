@@ -53,9 +53,22 @@ PythonKernels::PythonKernels(Loop& loop, shell::Executions& executions, shell::R
 
 PythonKernels::~PythonKernels() = default;
 
+namespace {
+// `-X name` options of the interpreter: ipykernel's own installer writes -Xfrozen_modules=off on CPython 3.11 and newer.
+std::vector<std::string> interpreter_options(KernelSpec const& spec) {
+    std::vector<std::string> out;
+    for (std::size_t i = 1; i < spec.argv.size() && spec.argv[i].starts_with("-X") && spec.argv[i].size() > 2; ++i)
+        out.push_back(spec.argv[i]);
+    return out;
+}
+}  // namespace
+
 bool PythonKernels::suits(KernelSpec const& spec, LaunchPlace const& place) const {
+    // Other arguments of its own mean that the kernel is not the plain one: it starts cold.
     std::vector<std::string> const wanted{"-m", "ipykernel_launcher", "-f", "{connection_file}"};
-    if (spec.argv.size() != 5 || !std::equal(wanted.begin(), wanted.end(), spec.argv.begin() + 1))
+    std::size_t const options = interpreter_options(spec).size();
+    if (spec.argv.size() != options + 5 ||
+        !std::equal(wanted.begin(), wanted.end(), spec.argv.begin() + 1 + static_cast<std::ptrdiff_t>(options)))
         return false;
     if (place.identity || (!place.cwd.empty() && !place.cwd.starts_with('/'))) return false;
     bool const numeric = !options_.preload.empty();
@@ -90,7 +103,8 @@ Task<Result<void>> PythonKernels::ready_zygote(std::shared_ptr<Family> family, D
         }
     } const starting(*family);
     family->zygote.reset();
-    ZygoteSpec spec{render_argv(family->spec, "").front(), family->env, dir_->path(), options_.preload};
+    ZygoteSpec spec{render_argv(family->spec, "").front(), family->env, dir_->path(), options_.preload,
+                    interpreter_options(family->spec)};
     auto started = co_await Zygote::start(*loop_, *executions_, *reaper_, std::move(spec),
                                           earliest(deadline, Deadline::in(loop_->clock(), kZygoteTime)));
     if (started) {

@@ -68,7 +68,9 @@ Task<Result<std::unique_ptr<Zygote>>> Zygote::start(Loop& loop, shell::Execution
     auto source = pipe_with(zygote_source());
     if (!source) co_return tl::unexpected(source.error());
     shell::ExecutionSpec start;
-    start.argv = {spec.python, "-c", kBoot};
+    start.argv = {spec.python};
+    start.argv.insert(start.argv.end(), spec.options.begin(), spec.options.end());
+    start.argv.insert(start.argv.end(), {"-c", kBoot});
     start.argv.insert(start.argv.end(), spec.preload.begin(), spec.preload.end());
     start.env = env_list(spec.env);
     start.cwd = spec.dir;

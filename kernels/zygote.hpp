@@ -21,6 +21,8 @@ struct ZygoteSpec {
     /// Its working directory: private and small (imports that fail list it).
     std::string dir;
     std::vector<std::string> preload;
+    /// Of the interpreter ("-Xfrozen_modules=off"), before everything else.
+    std::vector<std::string> options{};
 };
 
 /// A kernel that listens on its connection. While `control` is open it can be told its final place.

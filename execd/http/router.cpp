@@ -61,14 +61,16 @@ struct Router::Node {
 
     // Depth first, literals before parameters before tails: the most literal row wins whatever the order of the table.
     // `accept` decides whether the rows at a node fit method and guard; going on otherwise lets a wider row match.
+    // No `rest`: the path is over. An empty one: it ended in a slash, which is a segment of its own ("/a//b", "/a//").
     template <class Accept>
-    bool walk(std::string_view rest, std::vector<std::string_view>& values, Accept const& accept) const {
-        if (rest.empty()) {
+    bool walk(std::optional<std::string_view> rest, std::vector<std::string_view>& values, Accept const& accept) const {
+        if (!rest) {
             if (!here.empty() && accept(here, values)) return true;
         } else {
-            auto const slash = rest.find('/');
-            std::string_view const segment = rest.substr(0, slash);
-            std::string_view const below = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+            auto const slash = rest->find('/');
+            std::string_view const segment = rest->substr(0, slash);
+            std::optional<std::string_view> below;
+            if (slash != std::string_view::npos) below = rest->substr(slash + 1);
             auto next = literals.find(segment);
             if (next == literals.end() && segment.find('%') != std::string_view::npos) {
                 if (auto decoded = percent_decode(segment)) next = literals.find(*decoded);
@@ -81,7 +83,7 @@ struct Router::Node {
             }
         }
         if (!tails.empty()) {
-            values.push_back(rest);
+            values.push_back(rest.value_or(std::string_view()));
             if (accept(tails, values)) return true;
             values.pop_back();
         }
@@ -144,7 +146,8 @@ Router::Match Router::match(std::string_view method, std::string_view path, Head
     if (path.empty() || path.front() != '/') return out;
     std::string_view rest = path.substr(1);
     // The twin with a trailing slash is the same resource (never a redirect); a tail row sees the slash itself.
-    std::string_view const trimmed = rest.size() > 1 && rest.back() == '/' ? rest.substr(0, rest.size() - 1) : rest;
+    std::optional<std::string_view> trimmed;
+    if (!rest.empty()) trimmed = rest.size() > 1 && rest.back() == '/' ? rest.substr(0, rest.size() - 1) : rest;
     std::vector<std::string_view> values;
     auto const accept = [&](std::vector<Row const*> const& rows, std::vector<std::string_view> const&) {
         for (Row const* row : rows) {

@@ -317,7 +317,7 @@ TEST(Faults, TheNthReadOrWriteFailsAndNothingLeaks) {
                 Harness h({ping(), echo_row(), stream_row(3)});
                 fault::arm(name, n, ECONNRESET);
                 Client c = h.connect();
-                c.send("GET /ping HTTP/1.1\r\nHost: x\r\n\r\nPOST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+                c.try_send("GET /ping HTTP/1.1\r\nHost: x\r\n\r\nPOST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
                        "GET /ticks HTTP/1.1\r\nHost: x\r\n\r\n");
                 h.clock.advance(10s);
                 struck = fault::struck();

@@ -34,6 +34,10 @@ class Client {
         ssize_t const n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
         ASSERT_EQ(n, static_cast<ssize_t>(bytes.size()));
     }
+    /// The same towards a server that may have closed already.
+    void try_send(std::string_view bytes) {
+        [[maybe_unused]] auto const ignored = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     /// What has arrived; "closed" is remembered.
     std::string receive() {
         std::string out;
