@@ -54,9 +54,10 @@ Result<void> KernelClient::open(Channel channel) {
 }
 
 Task<Result<void>> KernelClient::connect(Deadline deadline) {
-    // Two sockets knock every 2 ms until the kernel listens; the others connect when it does, at the first
-    // knock.
-    for (auto channel : {Channel::iopub, Channel::shell})
+    // These knock every 2 ms until the kernel listens; the others connect when it does, at the first knock. stdin is the
+    // first: the kernel drops an input_request to an identity it has not met, and the shell's answer proves that earlier
+    // handshakes are over.
+    for (auto channel : {Channel::stdin_, Channel::iopub, Channel::shell})
         if (auto opened = open(channel); !opened) co_return opened;
     auto const on_info = [this](Result<Message> reply) {
         if (!reply) return;
@@ -79,7 +80,7 @@ Task<Result<void>> KernelClient::connect(Deadline deadline) {
     if (failed_) co_return tl::unexpected(*failed_);
     if (!have_info_) co_return fail(Code::timed_out, "kernel.connect", "no answer to kernel_info_request");
     if (!iopub_live_) co_return fail(Code::timed_out, "kernel.connect", "no message on iopub");
-    for (auto channel : {Channel::control, Channel::stdin_, Channel::heartbeat})
+    for (auto channel : {Channel::control, Channel::heartbeat})
         if (auto opened = open(channel); !opened) co_return opened;
     co_return Result<void>{};
 }
