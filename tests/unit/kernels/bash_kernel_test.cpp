@@ -47,8 +47,13 @@ TEST_F(BashKernel, IsInterrupted) {
     auto const context = make({.language = "bash"});
     auto const busy = submit(context, {.code = "echo go; sleep 60"});
     ASSERT_TRUE(wait_output(busy, [](Output const& o) { return std::holds_alternative<StreamText>(o); }));
-    ASSERT_TRUE(run(context->interrupt()));
-    ASSERT_TRUE(run(busy->wait(clock_, in(20))));
+    // bash swallows a SIGINT that comes while it forks: a person presses Ctrl-C again, and so do we.
+    bool ended = false;
+    for (int presses = 0; presses < 6 && !ended; ++presses) {
+        ASSERT_TRUE(run(context->interrupt()));
+        ended = run(busy->wait(clock_, in(3)));
+    }
+    ASSERT_TRUE(ended);
     EXPECT_NE(busy->outcome().kind, RunOutcome::Kind::kernel_died);
     EXPECT_EQ(text(exec(context, "echo still here")), "still here\n");
 }
