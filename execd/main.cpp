@@ -11,6 +11,7 @@
 #include "execd/daemon.hpp"
 #include "execd/doctor.hpp"
 #include "execd/version.hpp"
+#include "fs/worker.hpp"
 
 namespace {
 
@@ -46,8 +47,8 @@ int main(int argc, char** argv) {
             return 0;
         }
         case execd::Command::doctor: return execd::doctor(line->config);
+        case execd::Command::fs_worker: return execd::fs::worker_main(execd::fs::kWorkerSocket);
         case execd::Command::kernel:
-        case execd::Command::fs_worker:
             say(stderr, "execd: this build has no such subcommand\n");
             return 2;
         case execd::Command::serve: return execd::serve(line->config);

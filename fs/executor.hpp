@@ -30,9 +30,13 @@ class Executor {
         static_assert(!std::is_aggregate_v<Op>, "give the operation a constructor (fs/entry.hpp says why)");
         if (local()) co_return co_await loop_->pool().run(Op::kLane, RunHere<Op>(std::move(op)));
         Packet packet = encode_operation(op);
-        auto answer = co_await call(std::move(packet));
+        auto answer = co_await call(std::move(packet), Op::kLane);
         if (!answer) co_return Failure(std::move(answer.error()));
-        co_return decode_result<typename Op::Answer>(*answer);
+        auto result = decode_result<typename Op::Answer>(*answer);
+        // What a worker staged is the worker's to remove: its word is never unlinked with our rights.
+        if constexpr (std::is_same_v<typename Op::Answer, Staged>)
+            if (result) result->ours = false;
+        co_return result;
     }
 
   protected:
@@ -43,7 +47,7 @@ class Executor {
         auto operator()() { return op.run(); }
     };
     /// Sends an encoded operation, answers with an encoded Result.
-    [[nodiscard]] virtual Task<Result<Packet>> call(Packet request);
+    [[nodiscard]] virtual Task<Result<Packet>> call(Packet request, Lane lane);
 
   private:
     Loop* loop_;

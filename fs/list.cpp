@@ -1,30 +1,18 @@
 #include "fs/list.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "base/unique_fd.hpp"
+#include "fs/dirents.hpp"
 #include "fs/path.hpp"
 
 namespace execd::fs {
 
 namespace {
-
-// The kernel's record (linux/dirent.h is not exported): getdents64(2).
-struct RawEntry {
-    std::uint64_t inode;
-    std::int64_t offset;
-    std::uint16_t length;
-    unsigned char type;
-    char name[1];
-};
-constexpr std::size_t kNameAt = 19;
 
 std::string link_target(int dirfd, char const* name) {
     char buffer[4096];
@@ -36,21 +24,12 @@ std::string link_target(int dirfd, char const* name) {
 
 Result<std::vector<DirectoryName>> read_names(int dirfd) {
     std::vector<DirectoryName> out;
-    auto const buffer = std::make_unique_for_overwrite<char[]>(64 * 1024);
-    for (;;) {
-        long const n = ::syscall(SYS_getdents64, dirfd, buffer.get(), 64 * 1024);
-        if (n < 0) return fail_errno("readdir", errno);
-        if (n == 0) return out;
-        for (long at = 0; at < n;) {
-            char const* const record = buffer.get() + at;
-            std::uint16_t length = 0;
-            std::memcpy(&length, record + offsetof(RawEntry, length), sizeof length);
-            char const* const name = record + kNameAt;
-            bool const dots = name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
-            if (!dots) out.push_back({name, static_cast<unsigned char>(record[offsetof(RawEntry, type)])});
-            at += length;
-        }
-    }
+    auto const buffer = std::make_unique_for_overwrite<char[]>(kDirentBuffer);
+    int const error = for_each_name(dirfd, buffer.get(), [&out](char const* name, unsigned char type) {
+        out.push_back({name, type});
+    });
+    if (error != 0) return fail_errno("readdir", error);
+    return out;
 }
 
 Lister::Lister(ListOptions options) : options_(std::move(options)) {}

@@ -3,18 +3,21 @@
 #pragma once
 #include <tuple>
 
+#include "fs/edit.hpp"
 #include "fs/entry.hpp"
 #include "fs/list.hpp"
 #include "fs/ops.hpp"
 #include "fs/reader.hpp"
 #include "fs/replace.hpp"
+#include "fs/search.hpp"
 #include "fs/stage.hpp"
 #include "fs/wire.hpp"
 
 namespace execd::fs {
 
-using Operations = std::tuple<Stat, List, MakeDirectory, Move, Copy, Remove, SetPermissions, Symlink, Touch,
-                              DiskSpace, Stage, Commit, PutFile, AppendFile, OpenRead, Replace>;
+using Operations =
+    std::tuple<Stat, List, MakeDirectory, Move, Copy, Remove, SetPermissions, Symlink, Touch, DiskSpace,
+               Stage, Commit, PutFile, AppendFile, OpenRead, Replace, Find, Grep, ReadText, EditText>;
 
 template <class Op>
 struct OperationNumber {

@@ -236,12 +236,13 @@ Staged& Staged::operator=(Staged&& other) noexcept {
         temporary = std::move(other.temporary);
         other.temporary.clear();
         old_mode = other.old_mode;
+        ours = other.ours;
     }
     return *this;
 }
 
 void Staged::discard() noexcept {
-    if (fd && !temporary.empty()) ::unlink(temporary_of(*this).c_str());
+    if (ours && fd && !temporary.empty()) ::unlink(temporary_of(*this).c_str());
     temporary.clear();
     fd.reset();
 }

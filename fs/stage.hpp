@@ -66,6 +66,7 @@ struct Staged {
     std::string target{};
     std::string temporary{};  // name beside the target, of a named one
     std::uint32_t old_mode = 0;
+    bool ours = true;  // false: staged by a worker; discarding closes the descriptor and unlinks nothing
 
     Staged() = default;
     Staged(Staged&&) noexcept = default;

@@ -1,0 +1,169 @@
+#include "fs/text.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "fs/diff.hpp"
+#include "fs/edit.hpp"
+#include "support.hpp"
+
+namespace execd::fs {
+namespace {
+
+using testing::get;
+using testing::put;
+using testing::TempDir;
+
+TEST(Text, EncodingsThereAndBack) {
+    std::string const text = "h\xC3\xA9llo \xF0\x9F\x98\x80\n";
+    for (auto const encoding : {Encoding::utf8, Encoding::utf8_bom, Encoding::utf16_le, Encoding::utf16_be}) {
+        auto const bytes = encode_text(text, encoding);
+        ASSERT_TRUE(bytes);
+        EXPECT_EQ(detect_encoding(*bytes), encoding);
+        EXPECT_EQ(*decode_text(*bytes, Encoding::detect), text);
+    }
+    EXPECT_EQ(*encode_text("h\xC3\xA9", Encoding::latin1), "h\xE9");
+    EXPECT_EQ(*decode_text("h\xE9", Encoding::latin1), "h\xC3\xA9");
+    EXPECT_EQ(encode_text(text, Encoding::latin1).error().code, Code::decode);
+    EXPECT_EQ(decode_text("\xFF\xFE\x41", Encoding::detect).error().code, Code::decode);
+    EXPECT_EQ(decode_text(std::string("\xFF\xFE\x00\xD8", 4), Encoding::detect).error().code, Code::decode);
+    EXPECT_EQ(decode_text("ok\xFF", Encoding::detect).error().detail, "not UTF-8 at byte 2");
+    EXPECT_TRUE(looks_binary(std::string("a\0b", 3)));
+}
+
+TEST(Text, Base64Property) {
+    std::mt19937 random(5);
+    for (int i = 0; i < 500; ++i) {
+        std::string bytes;
+        for (auto n = random() % 40; n > 0; --n) bytes += static_cast<char>(random());
+        auto text = base64_encode(bytes);
+        EXPECT_EQ(*base64_decode(text), bytes);
+        text.insert(text.size() / 2, " \r\n");
+        EXPECT_EQ(*base64_decode(text), bytes);
+        while (text.ends_with('=')) text.pop_back();
+        EXPECT_EQ(*base64_decode(text), bytes);
+    }
+    EXPECT_EQ(base64_encode("Man"), "TWFu");
+    EXPECT_EQ(base64_encode("Ma"), "TWE=");
+    for (auto const* bad : {"A", "A===", "TW!u", "TWFu=", "T=Fu"}) EXPECT_FALSE(base64_decode(bad)) << bad;
+}
+
+/// Applies a unified diff; fails the test where it does not fit.
+std::string patch(std::string const& before, std::string const& diff) {
+    std::vector<std::string> old;
+    for (std::size_t at = 0; at < before.size();) {
+        auto const end = std::min(before.find('\n', at), before.size() - 1);
+        old.push_back(before.substr(at, end + 1 - at));
+        at = end + 1;
+    }
+    std::string out;
+    std::size_t line = 0;
+    std::size_t at = diff.find("@@ -");
+    while (at < diff.size()) {
+        auto const end = diff.find('\n', at);
+        auto const row = diff.substr(at, end - at);
+        at = end + 1;
+        if (row.starts_with("@@")) {
+            std::size_t first = std::stoul(row.substr(4));
+            bool const empty = row.substr(4, row.find(' ', 4) - 4).ends_with(",0");
+            if (!empty) --first;
+            for (; line < first; ++line) out += old.at(line);
+            continue;
+        }
+        if (row.starts_with('\\')) continue;
+        bool const unended = diff.substr(at).starts_with("\\ No newline");
+        auto const text = row.substr(1) + (unended ? "" : "\n");
+        if (row[0] != '+') {
+            EXPECT_EQ(old.at(line), text);
+            ++line;
+        }
+        if (row[0] != '-') out += text;
+    }
+    for (; line < old.size(); ++line) out += old[line];
+    return out;
+}
+
+TEST(Diff, PropertyPatchingGivesTheNewText) {
+    std::mt19937 random(11);
+    for (int i = 0; i < 3000; ++i) {
+        std::string before;
+        std::string after;
+        for (auto n = random() % 12; n > 0; --n) before += std::string(1, "abc"[random() % 3]) + "\n";
+        for (auto n = random() % 12; n > 0; --n) after += std::string(1, "abc"[random() % 3]) + "\n";
+        if (random() % 3 == 0 && !before.empty()) before.pop_back();
+        if (random() % 3 == 0 && !after.empty()) after.pop_back();
+        auto const diff = unified_diff(before, after, "a", "b", random() % 4);
+        ASSERT_EQ(patch(before, diff), after) << diff;
+    }
+}
+
+TEST(Diff, LooksAsPatchExpects) {
+    EXPECT_EQ(unified_diff("x\n", "x\n", "a", "b"), "");
+    EXPECT_EQ(unified_diff("1\n2\n3\n4\n5\n", "1\n2\nX\n4\n5", "a", "b", 1),
+              "--- a\n+++ b\n@@ -2,4 +2,4 @@\n 2\n-3\n+X\n 4\n-5\n+5\n\\ No newline at end of file\n");
+    EXPECT_EQ(unified_diff("", "new\n", "a", "b"), "--- a\n+++ b\n@@ -0,0 +1 @@\n+new\n");
+    std::string large;
+    std::string other;
+    for (int i = 0; i < 5000; ++i) {
+        large += std::to_string(i) + "\n";
+        other += std::to_string(i * 7 + 1) + "\n";
+    }
+    EXPECT_EQ(patch(large, unified_diff(large, other, "a", "b")), other);
+}
+
+TEST(ReadText, LinesEncodingsAndBinaries) {
+    TempDir dir;
+    put(dir / "f", "zero\none\ntwo");
+    ReadText read(dir / "f");
+    EXPECT_EQ(read.run()->text, "zero\none\ntwo");
+    EXPECT_EQ(read.run()->lines, 3U);
+    read.begin = 1;
+    read.end = 2;
+    EXPECT_EQ(read.run()->text, "one\n");
+    read.end.reset();
+    EXPECT_EQ(read.run()->text, "one\ntwo");
+    read.begin = 9;
+    EXPECT_EQ(read.run()->text, "");
+    put(dir / "b", std::string("\x01\x00\xFF", 3));
+    ReadText binary(dir / "b");
+    EXPECT_EQ(binary.run().error().code, Code::decode);
+    binary.base64_if_binary = true;
+    EXPECT_EQ(binary.run()->text, "AQD/");
+    EXPECT_EQ(binary.run()->encoding, Encoding::base64);
+    binary.max_size = 2;
+    EXPECT_EQ(binary.run().error().code, Code::too_large);
+}
+
+TEST(EditText, AllOrNothingAndOnlyWhatWasSeen) {
+    TempDir dir;
+    put(dir / "f", "a\nb\nc\n");
+    EditText edit(dir / "f", {TextEdit("a", "A"), TextEdit("nope", "x")});
+    EXPECT_EQ(edit.run().error().where, "edit.text");
+    EXPECT_EQ(get(dir / "f"), "a\nb\nc\n");
+    edit.edits = {TextEdit("a", "A"), TextEdit("c", "C")};
+    edit.expected_sha256 = std::string(64, '0');
+    EXPECT_EQ(edit.run().error().where, "edit.changed");
+    edit.expected_sha256 = sha256_hex("a\nb\nc\n");
+    edit.dry = true;
+    auto const dry = edit.run();
+    ASSERT_TRUE(dry);
+    EXPECT_EQ(get(dir / "f"), "a\nb\nc\n");
+    edit.dry = false;
+    auto const done = edit.run();
+    ASSERT_TRUE(done);
+    EXPECT_EQ(done->replaced, 2U);
+    EXPECT_EQ(get(dir / "f"), "A\nb\nC\n");
+    EXPECT_EQ(done->sha256, dry->sha256);
+    EXPECT_EQ(done->sha256, sha256_hex("A\nb\nC\n"));
+    EXPECT_NE(done->diff.find("-a\n+A\n"), std::string::npos);
+    edit = EditText(dir / "f", {TextEdit("\n", "")});
+    edit.edits[0].unique = true;
+    EXPECT_EQ(edit.run().error().where, "edit.ambiguous");
+    put(dir / "u", *encode_text("x\xC3\xA9y", Encoding::utf16_le));
+    ASSERT_TRUE(EditText(dir / "u", {TextEdit("\xC3\xA9", "\xE2\x82\xAC")}).run());
+    EXPECT_EQ(*decode_text(get(dir / "u"), Encoding::detect), "x\xE2\x82\xACy");
+}
+
+}  // namespace
+}  // namespace execd::fs
