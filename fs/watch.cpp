@@ -1,0 +1,376 @@
+#include "fs/watch.hpp"
+
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <unordered_map>
+
+#include "base/unique_fd.hpp"
+#include "fs/path.hpp"
+#include "fs/watch_tree.hpp"
+
+namespace execd::fs {
+
+namespace {
+
+constexpr std::size_t kReadBuffer = 64 * 1024;
+constexpr auto kCloseWithin = std::chrono::seconds(10);
+
+/// The kernel's event; its own struct ends in an array, which a coroutine frame cannot hold.
+struct Notice {
+    int wd = -1;
+    std::uint32_t mask = 0;
+    std::uint32_t cookie = 0;
+    std::string name{};
+};
+
+bool take_notice(std::string_view& buffer, Notice& out) {
+    if (buffer.size() < sizeof(::inotify_event)) return false;
+    ::inotify_event event{};
+    std::memcpy(&event, buffer.data(), sizeof event);
+    char const* const name = buffer.data() + sizeof event;
+    out = {event.wd, event.mask, event.cookie,
+           std::string(name, event.len == 0 ? 0 : ::strnlen(name, event.len))};
+    buffer.remove_prefix(sizeof event + event.len);
+    return true;
+}
+
+struct AddTree {
+    AddTree(int fd, std::string at, std::shared_ptr<WatchFilter const> how, bool all)
+        : inotify(fd), path(std::move(at)), filter(std::move(how)), list(all) {}
+    int inotify;
+    std::string path;
+    std::shared_ptr<WatchFilter const> filter;
+    bool list;
+    Result<AddedTree> operator()() const { return watch_tree(inotify, path, *filter, list); }
+};
+
+struct TakePhotos {
+    explicit TakePhotos(std::shared_ptr<WatchFilter const> how) : filter(std::move(how)) {}
+    std::shared_ptr<WatchFilter const> filter;
+    Result<Photos> operator()() const { return photograph(*filter); }
+};
+
+/// What is watched for `path`: the directory itself, or one name in its directory (editors replace files by
+/// renaming, so a watch on the file would see its end and no more).
+struct MakeFilter {
+    explicit MakeFilter(WatchOptions const& o)
+        : path(o.path), exclude(o.exclude), include(o.include), recursive(o.recursive) {}
+    std::string path;
+    std::vector<std::string> exclude, include;
+    bool recursive;
+    Result<WatchFilter> operator()() const {
+        if (auto ok = check_path(path); !ok) return Failure(ok.error());
+        auto out = GlobSet::compile(exclude);
+        auto in = GlobSet::compile(include);
+        if (!out) return Failure(out.error());
+        if (!in) return Failure(in.error());
+        WatchFilter filter;
+        filter.root = clean_path(path);
+        filter.exclude = std::move(*out);
+        filter.include = std::move(*in);
+        filter.recursive = recursive;
+        struct ::stat stat {};
+        if (::stat(filter.root.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode)) return filter;
+        filter.only = base_name(filter.root);
+        filter.root = parent_of(std::string(filter.root));
+        filter.recursive = false;
+        if (::stat(filter.root.c_str(), &stat) != 0) return fail_errno("watch", errno, path);
+        if (!S_ISDIR(stat.st_mode)) return fail_errno("watch", ENOTDIR, filter.root);
+        return filter;
+    }
+};
+
+}  // namespace
+
+struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
+    Impl(Loop& l, WatchOptions o)
+        : loop(&l), options(std::move(o)), inotify(l.executor()), flush(l.clock()), scope(l, "fs.watch") {}
+
+    Loop* loop;
+    WatchOptions options;
+    std::shared_ptr<WatchFilter const> filter;
+    Descriptor inotify;
+    std::unordered_map<int, std::string> directories;
+    Coalescer pending;
+    Timer flush;
+    std::deque<WatchEvent> events;
+    std::uint64_t last = 0;
+    Event arrived;
+    bool scanning = false;
+    bool ended = false;
+    Photos photos;
+    Scope scope;
+
+    Task<Result<void>> begin();
+    Task<void> read_on(std::shared_ptr<Impl> self);
+    Task<void> scan_on(std::shared_ptr<Impl> self);
+    Task<bool> handle(std::string_view buffer);
+    Task<bool> handle_one(Notice event);
+    Task<bool> cover(std::string path, bool list);
+    Task<bool> after_overflow();
+    void changed(Raw raw) {
+        if (raw.what == Change::overflow || filter->reported(raw.path)) pending.add(std::move(raw));
+    }
+    void renamed_directory(std::string const& from, std::string const& to);
+    void forget_below(std::string const& path);
+    void arm() {
+        if (!pending.empty() && !flush.armed())
+            flush.arm(Deadline::in(loop->clock(), options.debounce), [this] { publish(); });
+    }
+    void publish();
+    void end() {
+        publish();
+        ended = true;
+        arrived.notify_all();
+    }
+};
+
+void Watch::Impl::publish() {
+    flush.cancel();
+    for (auto& raw : pending.take()) {
+        if (raw.what == Change::rename && !filter->reported(raw.old_path))
+            raw = {Change::create, raw.path, "", raw.directory};
+        if (raw.what != Change::overflow && !filter->reported(raw.path)) {
+            if (raw.what != Change::rename) continue;
+            raw = {Change::remove, raw.old_path, "", raw.directory};
+        }
+        events.push_back({++last, raw.what, std::move(raw.path), std::move(raw.old_path), raw.directory,
+                          loop->clock().wall()});
+        if (events.size() > options.keep) events.pop_front();
+    }
+    arrived.notify_all();
+}
+
+void Watch::Impl::renamed_directory(std::string const& from, std::string const& to) {
+    std::string const below = from + "/";
+    for (auto& [descriptor, path] : directories) {
+        if (path == from)
+            path = to;
+        else if (path.starts_with(below))
+            path = to + path.substr(from.size());
+    }
+}
+
+void Watch::Impl::forget_below(std::string const& path) {
+    std::string const below = path + "/";
+    for (auto entry = directories.begin(); entry != directories.end();) {
+        bool const gone = entry->second == path || entry->second.starts_with(below);
+        if (gone) ::inotify_rm_watch(inotify.native_handle(), entry->first);
+        entry = gone ? directories.erase(entry) : std::next(entry);
+    }
+}
+
+/// Watches a tree that has appeared; false when inotify is exhausted and scanning has to take over.
+Task<bool> Watch::Impl::cover(std::string path, bool list) {
+    AddTree add(inotify.native_handle(), std::move(path), filter, list);
+    auto tree = co_await loop->pool().run(Lane::search, std::move(add));
+    if (!tree) co_return true;  // gone again
+    for (auto& found : tree->directories) directories[found.descriptor] = std::move(found.path);
+    for (auto& found : tree->found) changed(std::move(found));
+    co_return !tree->exhausted;
+}
+
+Task<bool> Watch::Impl::after_overflow() {
+    Raw lost;
+    lost.what = Change::overflow;
+    lost.path = filter->root;
+    lost.directory = true;
+    changed(std::move(lost));
+    co_return co_await cover(filter->root, false);  // directories made meanwhile
+}
+
+/// False when scanning has to take over.
+Task<bool> Watch::Impl::handle_one(Notice event) {
+    if ((event.mask & IN_Q_OVERFLOW) != 0) co_return co_await after_overflow();
+    auto const where = directories.find(event.wd);
+    if (where == directories.end()) co_return true;
+    if ((event.mask & IN_IGNORED) != 0) {
+        bool const root = where->second == filter->root;
+        directories.erase(where);
+        if (root) end();
+        co_return true;
+    }
+    bool const root = where->second == filter->root;
+    if ((event.mask & (IN_DELETE_SELF | IN_MOVE_SELF)) != 0) {
+        if (!root) co_return true;  // its parent tells
+        Raw gone;
+        gone.what = Change::remove;
+        gone.path = filter->root;
+        gone.directory = true;
+        changed(std::move(gone));
+        if ((event.mask & IN_MOVE_SELF) != 0) end();
+        co_return true;
+    }
+    if (event.name.empty()) co_return true;
+    std::string path = join_path(where->second, event.name);
+    bool const directory = (event.mask & IN_ISDIR) != 0;
+    if (filter->excluded(path) && (event.mask & (IN_MOVED_FROM | IN_MOVED_TO)) == 0) co_return true;
+    Raw raw;
+    raw.path = path;
+    raw.directory = directory;
+    if ((event.mask & IN_MOVED_FROM) != 0) {
+        // Out of what is excluded is out of nothing: the other half alone says "create".
+        if (filter->excluded(path)) co_return true;
+        pending.moved_from(event.cookie, std::move(path), directory);
+        co_return true;
+    }
+    if ((event.mask & IN_MOVED_TO) != 0) {
+        auto const from = pending.moved_to(event.cookie, path, directory);
+        if (!directory || !filter->recursive) co_return true;
+        if (from.empty()) co_return co_await cover(std::move(path), true);
+        if (filter->excluded(path))
+            forget_below(from);
+        else
+            renamed_directory(from, path);
+        co_return true;
+    }
+    if ((event.mask & IN_CREATE) != 0)
+        raw.what = Change::create;
+    else if ((event.mask & IN_DELETE) != 0)
+        raw.what = Change::remove;
+    else if ((event.mask & IN_ATTRIB) != 0)
+        raw.what = Change::chmod;
+    else
+        raw.what = Change::write;
+    bool const appeared = directory && raw.what == Change::create && filter->recursive;
+    changed(std::move(raw));
+    if (appeared) co_return co_await cover(std::move(path), true);
+    co_return true;
+}
+
+Task<bool> Watch::Impl::handle(std::string_view buffer) {
+    Notice notice;
+    while (!ended && take_notice(buffer, notice)) {
+        bool const fine = co_await handle_one(notice);
+        if (!fine) co_return false;
+    }
+    co_return true;
+}
+
+Task<void> Watch::Impl::read_on(std::shared_ptr<Impl> self) {
+    std::string buffer(kReadBuffer, '\0');
+    while (!self->ended) {
+        auto [ec] = co_await self->inotify.async_wait(asio::posix::descriptor_base::wait_read, kAsTuple);
+        if (ec) co_return;
+        auto const n = ::read(self->inotify.native_handle(), buffer.data(), buffer.size());
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+        if (n <= 0) co_return;
+        bool const fine =
+            co_await self->handle(std::string_view(buffer).substr(0, static_cast<std::size_t>(n)));
+        self->arm();
+        if (!fine) break;
+    }
+    if (self->ended) co_return;
+    self->scanning = true;
+    self->inotify.close();
+    self->directories.clear();
+    Raw lost;  // between the last event and the first photograph
+    lost.what = Change::overflow;
+    lost.path = self->filter->root;
+    lost.directory = true;
+    self->changed(std::move(lost));
+    self->arm();
+    self->scope.spawn("fs.watch.scan", self->scan_on(self));
+}
+
+Task<void> Watch::Impl::scan_on(std::shared_ptr<Impl> self) {
+    bool first = self->photos.empty();
+    for (;;) {
+        auto now = co_await self->loop->pool().run(Lane::search, TakePhotos(self->filter));
+        if (!now) {
+            Raw gone;
+            gone.what = Change::remove;
+            gone.path = self->filter->root;
+            gone.directory = true;
+            self->changed(std::move(gone));
+            self->end();
+            co_return;
+        }
+        if (!first) compare(self->photos, *now, self->pending);
+        first = false;
+        self->photos = std::move(*now);
+        self->arm();
+        bool const slept = co_await self->loop->clock().sleep_for(self->options.scan_every);
+        if (!slept) co_return;
+    }
+}
+
+Task<Result<void>> Watch::Impl::begin() {
+    MakeFilter make(options);
+    auto made = co_await loop->pool().run(Lane::metadata, std::move(make));
+    if (!made) co_return Failure(made.error());
+    filter = std::make_shared<WatchFilter const>(std::move(*made));
+    UniqueFd fd(options.scan_only ? -1 : ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+    scanning = !fd;
+    if (fd) {
+        inotify.assign(fd.release());
+        AddTree add(inotify.native_handle(), filter->root, filter, false);
+        auto tree = co_await loop->pool().run(Lane::search, std::move(add));
+        if (!tree) co_return Failure(tree.error());
+        scanning = tree->exhausted;
+        for (auto& found : tree->directories) directories[found.descriptor] = std::move(found.path);
+    }
+    if (!scanning) {
+        scope.spawn("fs.watch.read", read_on(shared_from_this()));
+        co_return Result<void>();
+    }
+    if (inotify.is_open()) inotify.close();
+    directories.clear();
+    auto now = co_await loop->pool().run(Lane::search, TakePhotos(filter));
+    if (!now) co_return Failure(now.error());
+    photos = std::move(*now);
+    scope.spawn("fs.watch.scan", scan_on(shared_from_this()));
+    co_return Result<void>();
+}
+
+Watch::Watch(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Watch::~Watch() = default;
+
+Task<Result<std::shared_ptr<Watch>>> Watch::start(Loop& loop, WatchOptions options) {
+    auto impl = std::make_shared<Impl>(loop, std::move(options));
+    auto began = co_await impl->begin();
+    if (!began) co_return Failure(began.error());
+    co_return std::make_shared<Watch>(std::move(impl));
+}
+
+Task<WatchBatch> Watch::after(std::uint64_t cursor, std::size_t limit, Deadline deadline) {
+    auto impl = impl_;
+    while (impl->last <= cursor && !impl->ended) {
+        bool const woken = co_await impl->arrived.wait(impl->loop->clock(), deadline);
+        if (!woken) break;
+    }
+    WatchBatch batch;
+    batch.cursor = cursor;
+    batch.ended = impl->ended;
+    std::uint64_t const first = impl->last - impl->events.size() + 1;
+    if (impl->last > cursor && first > cursor + 1) batch.lost = first - cursor - 1;
+    for (auto const& event : impl->events) {
+        if (event.number <= cursor) continue;
+        if (batch.events.size() == limit) break;
+        batch.events.push_back(event);
+        batch.cursor = event.number;
+    }
+    co_return batch;
+}
+
+std::uint64_t Watch::last() const { return impl_->last; }
+bool Watch::scanning() const { return impl_->scanning; }
+bool Watch::ended() const { return impl_->ended; }
+WatchOptions const& Watch::options() const { return impl_->options; }
+std::size_t Watch::directories() const { return impl_->directories.size(); }
+
+Task<void> Watch::close() {
+    auto impl = impl_;
+    impl->flush.cancel();
+    impl->ended = true;
+    impl->arrived.notify_all();
+    auto stragglers = co_await impl->scope.close(Deadline::in(impl->loop->clock(), kCloseWithin));
+    static_cast<void>(stragglers);
+    if (impl->inotify.is_open()) impl->inotify.close();
+}
+
+}  // namespace execd::fs
