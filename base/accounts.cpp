@@ -26,7 +26,8 @@ std::vector<std::string_view> split(std::string_view line, char by) {
     }
 }
 
-// An id: 4294967295 is none, the kernel reads it as "leave it as it is", which for a change of user means root.
+// An id: 4294967295 is none, the kernel reads it as "leave it as it is", which for a change of user means
+// root.
 bool number(std::string_view text, std::uint32_t& out) {
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
     return ec == std::errc() && end == text.data() + text.size() && !text.empty() && out != UINT32_MAX;
@@ -53,7 +54,8 @@ struct Stamp {
         return {st.st_ino, st.st_size, st.st_mtim};
     }
     bool operator==(Stamp const& o) const {
-        return inode == o.inode && size == o.size && mtime.tv_sec == o.mtime.tv_sec && mtime.tv_nsec == o.mtime.tv_nsec;
+        return inode == o.inode && size == o.size && mtime.tv_sec == o.mtime.tv_sec &&
+               mtime.tv_nsec == o.mtime.tv_nsec;
     }
 };
 
@@ -64,7 +66,9 @@ AccountTable AccountTable::parse(std::string_view passwd, std::string_view group
     for (auto line : split(passwd, '\n')) {
         auto const f = split(line, ':');
         User user;
-        if (f.size() < 4 || f[0].empty() || f[0][0] == '#' || !number(f[2], user.uid) || !number(f[3], user.gid)) continue;
+        if (f.size() < 4 || f[0].empty() || f[0][0] == '#' || !number(f[2], user.uid) ||
+            !number(f[3], user.gid))
+            continue;
         user.name = f[0];
         if (f.size() > 5) user.home = f[5];
         if (f.size() > 6) user.shell = f[6];
@@ -107,7 +111,8 @@ Group const* AccountTable::group(gid_t gid) const {
 std::vector<gid_t> AccountTable::groups_of(User const& user) const {
     std::vector<gid_t> out{user.gid};
     for (auto const& entry : groups) {
-        bool const listed = std::find(entry.members.begin(), entry.members.end(), user.name) != entry.members.end();
+        bool const listed =
+            std::find(entry.members.begin(), entry.members.end(), user.name) != entry.members.end();
         if (listed && std::find(out.begin(), out.end(), entry.gid) == out.end()) out.push_back(entry.gid);
     }
     return out;

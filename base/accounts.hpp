@@ -1,5 +1,5 @@
-// Users and groups straight from /etc/passwd and /etc/group: a static binary in any image has no NSS. Files are read
-// anew when their stamp (inode, size, mtime) changes, so that users added at run time are found.
+// Users and groups straight from /etc/passwd and /etc/group: a static binary in any image has no NSS. Files
+// are read anew when their stamp (inode, size, mtime) changes, so that users added at run time are found.
 //
 // Thread: any; each call takes a snapshot.
 #pragma once

@@ -44,8 +44,8 @@ Clock::~Clock() {
 }
 
 void Clock::fire_due(TimePoint now) {
-    // A timer that a callback arms waits for the next round, even when it is due at once: a callback that re-arms
-    // itself for "now" must not keep the reactor from everything else.
+    // A timer that a callback arms waits for the next round, even when it is due at once: a callback that
+    // re-arms itself for "now" must not keep the reactor from everything else.
     std::uint64_t const last = armed_so_far_;
     for (;;) {
         auto at = due_.begin();
@@ -66,7 +66,8 @@ Task<bool> Clock::sleep_until(Deadline at) {
 
 struct RealClock::Impl : std::enable_shared_from_this<Impl> {
     Impl(asio::io_context& io, RealClock* owner) : timer(io.get_executor()), clock(owner) {}
-    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                               Executor>
         timer;
     RealClock* clock;  // null once the clock is gone
     TimePoint armed_for = TimePoint::max();

@@ -1,7 +1,8 @@
-// Time. Everything that waits takes a Clock, so that tests run in virtual time: a VirtualClock only moves when a test
-// says so, and fires its timers in order of their due time.
+// Time. Everything that waits takes a Clock, so that tests run in virtual time: a VirtualClock only moves
+// when a test says so, and fires its timers in order of their due time.
 //
-// Thread: a Clock belongs to the reactor thread, except now() and wall(), which any thread may call on a RealClock.
+// Thread: a Clock belongs to the reactor thread, except now() and wall(), which any thread may call on a
+// RealClock.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -19,7 +20,8 @@ using WallTime = std::chrono::system_clock::time_point;
 
 class Clock;
 
-/// A point in time after which a wait gives up. Travels by value through signatures instead of loose timeouts.
+/// A point in time after which a wait gives up. Travels by value through signatures instead of loose
+/// timeouts.
 class Deadline {
   public:
     /// Never passes.
@@ -40,8 +42,9 @@ class Deadline {
     TimePoint at_ = TimePoint::max();
 };
 
-/// One callback at one time. Destroying or cancelling it before means that the callback never runs. Does not own
-/// what the callback touches: the owner of the Timer must be the owner (or outlived by the owner) of that.
+/// One callback at one time. Destroying or cancelling it before means that the callback never runs. Does not
+/// own what the callback touches: the owner of the Timer must be the owner (or outlived by the owner) of
+/// that.
 class Timer {
   public:
     explicit Timer(Clock& clock) : clock_(&clock) {}
@@ -79,9 +82,7 @@ class Clock {
     virtual void earliest_changed(TimePoint at) = 0;
     /// Runs everything due at `now` that was armed before the call, in order of due time.
     void fire_due(TimePoint now);
-    [[nodiscard]] TimePoint next_due() const {
-        return due_.empty() ? TimePoint::max() : due_.begin()->first;
-    }
+    [[nodiscard]] TimePoint next_due() const { return due_.empty() ? TimePoint::max() : due_.begin()->first; }
 
   private:
     std::multimap<TimePoint, Timer*> due_;

@@ -56,19 +56,31 @@ Failure fail(Code code, std::string_view where, std::string detail) {
 Code code_of_errno(int err) noexcept {
     switch (err) {
         case ENOENT: return Code::not_found;
-        case EEXIST: case ENOTEMPTY: return Code::already_exists;
-        case EACCES: case EPERM: return Code::permission_denied;
+        case EEXIST:
+        case ENOTEMPTY: return Code::already_exists;
+        case EACCES:
+        case EPERM: return Code::permission_denied;
         case EISDIR: return Code::is_a_directory;
         case ENOTDIR: return Code::not_a_directory;
-        case EFBIG: case E2BIG: case EMSGSIZE: return Code::too_large;
-        case ENOSPC: case EDQUOT: return Code::no_space;
+        case EFBIG:
+        case E2BIG:
+        case EMSGSIZE: return Code::too_large;
+        case ENOSPC:
+        case EDQUOT: return Code::no_space;
         case EROFS: return Code::read_only;
-        case EINVAL: case ENAMETOOLONG: case ELOOP: return Code::invalid_argument;
-        case EMFILE: case ENFILE: case EAGAIN: case ENOMEM: return Code::exhausted;
+        case EINVAL:
+        case ENAMETOOLONG:
+        case ELOOP: return Code::invalid_argument;
+        case EMFILE:
+        case ENFILE:
+        case EAGAIN:
+        case ENOMEM: return Code::exhausted;
         case ETIMEDOUT: return Code::timed_out;
         case ECANCELED: return Code::cancelled;
-        case EPIPE: case ECONNRESET: return Code::disconnected;
-        case ENOSYS: case EOPNOTSUPP: return Code::not_supported;
+        case EPIPE:
+        case ECONNRESET: return Code::disconnected;
+        case ENOSYS:
+        case EOPNOTSUPP: return Code::not_supported;
         default: return Code::io;
     }
 }

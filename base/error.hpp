@@ -1,5 +1,5 @@
-// Errors are values with context. A function that can fail because of the guest, the network, the kernel or the
-// disk returns Result<T>; exceptions are for programming errors and stop at the edge.
+// Errors are values with context. A function that can fail because of the guest, the network, the kernel or
+// the disk returns Result<T>; exceptions are for programming errors and stop at the edge.
 #pragma once
 #include <string>
 #include <string_view>
@@ -9,26 +9,26 @@ namespace execd {
 
 /// What kind of failure it is. Dialects map this (and not the text) to their own status and code.
 enum class Code {
-    invalid_argument,   // the caller's mistake, whatever the state
-    not_found,          // no such file, execution, context, session
+    invalid_argument,  // the caller's mistake, whatever the state
+    not_found,         // no such file, execution, context, session
     already_exists,
     permission_denied,
-    conflict,           // right request, wrong state (busy, running, digest differs)
-    gone,               // existed and has ended
+    conflict,  // right request, wrong state (busy, running, digest differs)
+    gone,      // existed and has ended
     is_a_directory,
     not_a_directory,
-    too_large,          // over a limit of ours
-    no_space,           // the disk is full or a quota is reached
+    too_large,  // over a limit of ours
+    no_space,   // the disk is full or a quota is reached
     read_only,
-    decode,             // bytes that are not what they claim to be
-    not_supported,      // this contract has it, this build or this kind does not
-    unavailable,        // a capability is missing here and now (no python, no display)
-    exhausted,          // a limit on how many: connections, contexts, descriptors
+    decode,         // bytes that are not what they claim to be
+    not_supported,  // this contract has it, this build or this kind does not
+    unavailable,    // a capability is missing here and now (no python, no display)
+    exhausted,      // a limit on how many: connections, contexts, descriptors
     timed_out,
     cancelled,
-    disconnected,       // the peer went away
-    io,                 // any other failure of a system call
-    internal,           // our own defect
+    disconnected,  // the peer went away
+    io,            // any other failure of a system call
+    internal,      // our own defect
 };
 
 [[nodiscard]] std::string_view to_string(Code) noexcept;

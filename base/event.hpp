@@ -1,8 +1,9 @@
-// Event: what coroutines of one thread wait on. There is no state: notify wakes those who wait now, so the pattern is
-// `while (!condition) co_await event.wait(...)`. Replaces the timer-as-condition-variable idiom at a tenth of its cost.
+// Event: what coroutines of one thread wait on. There is no state: notify wakes those who wait now, so the
+// pattern is `while (!condition) co_await event.wait(...)`. Replaces the timer-as-condition-variable idiom at
+// a tenth of its cost.
 //
-// Thread: the reactor only. Woken coroutines are posted, never resumed inline, so notify is safe from anywhere in
-// the reactor. An Event may be destroyed while coroutines wait: they are woken with `false`.
+// Thread: the reactor only. Woken coroutines are posted, never resumed inline, so notify is safe from
+// anywhere in the reactor. An Event may be destroyed while coroutines wait: they are woken with `false`.
 #pragma once
 #include <list>
 

@@ -49,7 +49,8 @@ bool arm_from_text(std::string_view text) {
         auto const [end, ec] = std::from_chars(s.data(), s.data() + s.size(), out);
         return ec == std::errc() && end == s.data() + s.size();
     };
-    if (!number(text.substr(first + 1, second - first - 1), nth) || !number(text.substr(second + 1), err)) return false;
+    if (!number(text.substr(first + 1, second - first - 1), nth) || !number(text.substr(second + 1), err))
+        return false;
     arm(std::string(text.substr(0, first)), nth, err);
     return true;
 }

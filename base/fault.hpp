@@ -1,5 +1,5 @@
-// Fault injection seam: tests (and `EXECD_FAULT=name:n:errno` in a debug run) make the N-th operation of a name fail
-// with an errno. A call site asks before it does the real thing:
+// Fault injection seam: tests (and `EXECD_FAULT=name:n:errno` in a debug run) make the N-th operation of a
+// name fail with an errno. A call site asks before it does the real thing:
 //
 //   if (int const e = fault::hit("open")) return fail_errno("open", e);
 //
@@ -22,8 +22,8 @@ int hit_slow(std::string_view name) noexcept;
     return detail::g_armed.load(std::memory_order_relaxed) ? detail::hit_slow(name) : 0;
 }
 
-/// From now on the `nth` operation (1 = the next) called `name` fails with `err`; "*" counts every operation. `repeat`
-/// makes all later ones fail too.
+/// From now on the `nth` operation (1 = the next) called `name` fails with `err`; "*" counts every operation.
+/// `repeat` makes all later ones fail too.
 void arm(std::string name, std::uint64_t nth, int err, bool repeat = false);
 /// Reads "name:n:errno"; false when it is not of that form.
 [[nodiscard]] bool arm_from_text(std::string_view text);

@@ -1,4 +1,5 @@
-// Random identifiers. The bytes come from the kernel, so ids of a frozen and cloned sandbox differ after a resume.
+// Random identifiers. The bytes come from the kernel, so ids of a frozen and cloned sandbox differ after a
+// resume.
 #pragma once
 #include <cstddef>
 #include <span>

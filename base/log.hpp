@@ -1,6 +1,6 @@
-// Structured logging: one JSON object a line, written by a background thread (spdlog), so that a slow stdout never
-// holds the reactor. The event name is a constant, everything variable is a field. Never pass user output, request
-// bodies, command texts or secrets.
+// Structured logging: one JSON object a line, written by a background thread (spdlog), so that a slow stdout
+// never holds the reactor. The event name is a constant, everything variable is a field. Never pass user
+// output, request bodies, command texts or secrets.
 //
 //   log::info("listener.open", {{"address", "0.0.0.0"}, {"port", 8080}});
 //

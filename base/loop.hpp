@@ -1,5 +1,5 @@
-// Loop: the reactor and what belongs to it, handed to everything that lives on it. One thread runs `io`; everything
-// that may block runs on `pool`.
+// Loop: the reactor and what belongs to it, handed to everything that lives on it. One thread runs `io`;
+// everything that may block runs on `pool`.
 #pragma once
 #include <boost/asio/io_context.hpp>
 

@@ -1,4 +1,5 @@
-// Blocks every signal of the calling thread while in scope: threads inherit the mask, so helpers never run a handler.
+// Blocks every signal of the calling thread while in scope: threads inherit the mask, so helpers never run a
+// handler.
 #pragma once
 #include <signal.h>
 

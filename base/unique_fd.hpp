@@ -1,4 +1,5 @@
-// Owner of one file descriptor. Every descriptor of the daemon is opened with O_CLOEXEC and lives in one of these.
+// Owner of one file descriptor. Every descriptor of the daemon is opened with O_CLOEXEC and lives in one of
+// these.
 #pragma once
 #include <unistd.h>
 

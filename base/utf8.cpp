@@ -14,7 +14,8 @@ struct Char {
 
 bool is_tail(unsigned char c) { return (c & 0xC0) == 0x80; }
 
-// One character at the start of `s` (not empty). The second byte's range depends on the first (Unicode table 3-7).
+// One character at the start of `s` (not empty). The second byte's range depends on the first (Unicode table
+// 3-7).
 Char classify(std::string_view s) {
     auto const at = [&s](std::size_t i) { return static_cast<unsigned char>(s[i]); };
     unsigned char const a = at(0);

@@ -1,5 +1,5 @@
-// Incremental UTF-8: bytes arrive at any chunking, text leaves in whole characters; what is not UTF-8 becomes U+FFFD
-// (one per maximal broken subpart, as the WHATWG decoder does). Pure: no clock, no I/O.
+// Incremental UTF-8: bytes arrive at any chunking, text leaves in whole characters; what is not UTF-8 becomes
+// U+FFFD (one per maximal broken subpart, as the WHATWG decoder does). Pure: no clock, no I/O.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -21,8 +21,8 @@ class Utf8Decoder {
     std::uint8_t have_ = 0;
 };
 
-/// Says at the first byte that can no longer be UTF-8 that the stream is broken; keeps nothing but an unfinished
-/// character.
+/// Says at the first byte that can no longer be UTF-8 that the stream is broken; keeps nothing but an
+/// unfinished character.
 class Utf8Check {
   public:
     /// False from the first broken byte on.
@@ -39,7 +39,9 @@ class Utf8Check {
 
 /// Length of the longest valid prefix of `bytes`.
 [[nodiscard]] std::size_t valid_utf8_prefix(std::string_view bytes) noexcept;
-[[nodiscard]] inline bool is_utf8(std::string_view bytes) noexcept { return valid_utf8_prefix(bytes) == bytes.size(); }
+[[nodiscard]] inline bool is_utf8(std::string_view bytes) noexcept {
+    return valid_utf8_prefix(bytes) == bytes.size();
+}
 /// Replaces what is broken by U+FFFD.
 [[nodiscard]] std::string to_utf8(std::string_view bytes);
 

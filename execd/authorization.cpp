@@ -35,7 +35,8 @@ std::optional<std::string_view> look_up(http::Call const& call, auth::Place plac
 }  // namespace
 
 auth::Secrets secrets_of(Config const& config) {
-    // The configuration has already decided between flag and variable; from here the variables are only wiped.
+    // The configuration has already decided between flag and variable; from here the variables are only
+    // wiped.
     auth::Secrets secrets = auth::Secrets::take_from_environment(environ);
     secrets.tokens.clear();
     secrets.jwt_public_key.clear();
@@ -47,7 +48,8 @@ auth::Secrets secrets_of(Config const& config) {
 
 Authorization::Authorization(Loop& loop, auth::Secrets secrets, Config const& config)
     : authenticator_(loop.clock(), std::move(secrets)), origins_{config.allowed_origins} {
-    if (!authenticator_.problem().empty()) log::error("auth.misconfigured", {{"problem", authenticator_.problem()}});
+    if (!authenticator_.problem().empty())
+        log::error("auth.misconfigured", {{"problem", authenticator_.problem()}});
 }
 
 http::Authorize Authorization::check() {
@@ -57,7 +59,8 @@ http::Authorize Authorization::check() {
 Result<http::Principal> Authorization::check(http::Call const& call, http::Dialect& dialect) {
     http::Head const& head = *call.head;
     // A page of somebody else's in a browser inside the sandbox's network must not drive us.
-    if (auto const origin = head.find("Origin"); origin && !origins_.permits(origin, head.host, head.method, head.upgrade))
+    if (auto const origin = head.find("Origin");
+        origin && !origins_.permits(origin, head.host, head.method, head.upgrade))
         return fail(Code::permission_denied, "origin", "this origin is not allowed");
     if (!authenticator_.protected_()) return http::Principal();
     auth::Asked asked;
@@ -77,7 +80,8 @@ Result<http::Principal> Authorization::check(http::Call const& call, http::Diale
 http::ReverseProxy::Options Authorization::proxy_options() const {
     http::ReverseProxy::Options options;
     options.is_credential = [](std::string_view name, std::string_view) {
-        for (std::string_view ours : {"X-EXECD-ACCESS-TOKEN", "OPEN-SANDBOX-API-KEY", "X-AIO-API-Key", "X-API-KEY", "Agentrun-Authorization"})
+        for (std::string_view ours : {"X-EXECD-ACCESS-TOKEN", "OPEN-SANDBOX-API-KEY", "X-AIO-API-Key",
+                                      "X-API-KEY", "Agentrun-Authorization"})
             if (http::iequals(name, ours)) return true;
         return false;
     };

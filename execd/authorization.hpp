@@ -1,5 +1,5 @@
-// Authorization: the HTTP room's requests seen by auth/ (docs/architecture.md, section 7), and what the proxy must not
-// pass on.
+// Authorization: the HTTP room's requests seen by auth/ (docs/architecture.md, section 7), and what the proxy
+// must not pass on.
 //
 // Thread: the reactor. Owner: the daemon.
 #pragma once

@@ -1,6 +1,7 @@
-// ChildEnvironment: what every process that a client starts gets to see, layer by layer (opensandbox-1.1.md §1, §4):
-// the daemon's own environment without its credentials, then the EXECD_ENVS file (read again when it changed), then
-// what the request says. JUPYTER_PORT names a port of ours: the code SDK's readiness probe connects to it.
+// ChildEnvironment: what every process that a client starts gets to see, layer by layer (opensandbox-1.1.md
+// §1, §4): the daemon's own environment without its credentials, then the EXECD_ENVS file (read again when it
+// changed), then what the request says. JUPYTER_PORT names a port of ours: the code SDK's readiness probe
+// connects to it.
 //
 // Thread: the reactor.
 #pragma once

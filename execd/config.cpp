@@ -31,17 +31,24 @@ Result<std::uint64_t> whole_number(std::string const& text, std::uint64_t lo, st
 
 // "300ms", "2s", "1m30s" as Go writes durations; a bare number is seconds.
 Result<Duration> duration(std::string const& text) {
-    static constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {
-        {"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"h", 3'600'000'000'000}, {"m", 60'000'000'000}, {"s", 1'000'000'000}};
+    static constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {{"ns", 1},
+                                                                           {"us", 1'000},
+                                                                           {"ms", 1'000'000},
+                                                                           {"h", 3'600'000'000'000},
+                                                                           {"m", 60'000'000'000},
+                                                                           {"s", 1'000'000'000}};
     std::string_view rest = text;
     double total = 0;
     bool any = false;
     while (!rest.empty()) {
         std::size_t used = 0;
-        while (used < rest.size() && (std::isdigit(static_cast<unsigned char>(rest[used])) != 0 || rest[used] == '.')) ++used;
+        while (used < rest.size() &&
+               (std::isdigit(static_cast<unsigned char>(rest[used])) != 0 || rest[used] == '.'))
+            ++used;
         double number = 0;
         auto const [end, ec] = std::from_chars(rest.data(), rest.data() + used, number);
-        if (used == 0 || ec != std::errc() || end != rest.data() + used) return wrong("expected a duration such as 500ms, 10s or 1m30s");
+        if (used == 0 || ec != std::errc() || end != rest.data() + used)
+            return wrong("expected a duration such as 500ms, 10s or 1m30s");
         rest.remove_prefix(used);
         std::int64_t unit = rest.empty() ? 1'000'000'000 : 0;
         for (auto const& [name, ns] : kUnits) {
@@ -97,13 +104,15 @@ Result<ListenAddress> listen_address(std::string const& text) {
     ListenAddress out;
     if (text.starts_with("unix:")) {
         out.unix_path = text.substr(5);
-        if (out.unix_path.empty() || out.unix_path.size() > 107) return wrong("unix:PATH needs a path of 1 to 107 bytes");
+        if (out.unix_path.empty() || out.unix_path.size() > 107)
+            return wrong("unix:PATH needs a path of 1 to 107 bytes");
         return out;
     }
     auto const colon = text.rfind(':');
     if (colon != std::string::npos) {
         out.host = text.substr(0, colon);
-        if (out.host.starts_with('[') && out.host.ends_with(']')) out.host = out.host.substr(1, out.host.size() - 2);
+        if (out.host.starts_with('[') && out.host.ends_with(']'))
+            out.host = out.host.substr(1, out.host.size() - 2);
         if (out.host == "*") out.host.clear();
     }
     auto port = whole_number(colon == std::string::npos ? text : text.substr(colon + 1), 0, 65535);
@@ -180,31 +189,67 @@ Result<void> check_duration(Config&, std::string const& v) {
 
 Result<void> ignore(Config&, std::string const&) { return {}; }
 
-// Order is the order of --help and of application: --host and --port shape the first listener, --listen adds more.
+// Order is the order of --help and of application: --host and --port shape the first listener, --listen adds
+// more.
 constexpr Option kOptions[] = {
     {{"port", "EXECD_PORT", "N", "8080", "port of the main listener; 0 takes a free one"}, set_port},
-    {{"host", "EXECD_HOST", "ADDRESS", "", "numeric address of the main listener; empty is every address, IPv4 and IPv6"}, set_host},
-    {{"listen", "EXECD_LISTEN", "LIST", "", "more listeners, comma separated: PORT, ADDRESS:PORT or unix:PATH"}, add_listen},
-    {{"access-token", "EXECD_ACCESS_TOKEN", "TEXT", "", "secret that every request must carry (X-EXECD-ACCESS-TOKEN and the other dialects' headers)"}, set_text<&Config::access_token>},
-    {{"", "SANDBOX_API_KEY", "TEXT", "", "a second accepted secret, as an API key"}, set_text<&Config::api_key>},
-    {{"", "JWT_PUBLIC_KEY", "PEM", "", "RSA public key whose RS256 tokens are accepted"}, set_text<&Config::jwt_public_key>},
-    {{"allowed-origins", "EXECD_ALLOWED_ORIGINS", "LIST", "", "web origins besides our own that browsers may call from"}, set_origins},
-    {{"log-level", "EXECD_LOG_LEVEL", "LEVEL", "info", "debug, info, warn, error, off; or 0 to 7"}, set_level},
-    {{"log-file", "EXECD_LOG_FILE", "PATH", "", "write the log there instead of to standard output"}, set_text<&Config::log_file>},
-    {{"envs-file", "EXECD_ENVS", "PATH", "", "KEY=VALUE file read for every command; default is a file in the state directory"}, set_envs},
-    {{"cwd", "EXECD_CWD", "PATH", "", "directory in which commands start; default is the daemon's own"}, set_text<&Config::cwd>},
-    {{"state-dir", "EXECD_STATE_DIR", "PATH", "", "private directory for spill files and sockets; default below TMPDIR"}, set_text<&Config::state_dir>},
-    {{"python", "EXECD_PYTHON", "PATH", "", "Python whose kernels are found first; default is python3 on PATH"}, set_text<&Config::python>},
-    {{"prewarm", "EXECD_PREWARM", "LIST", "", "languages whose kernels are made ready at start, comma separated (python)"}, set_prewarm},
+    {{"host", "EXECD_HOST", "ADDRESS", "",
+      "numeric address of the main listener; empty is every address, IPv4 and IPv6"},
+     set_host},
+    {{"listen", "EXECD_LISTEN", "LIST", "",
+      "more listeners, comma separated: PORT, ADDRESS:PORT or unix:PATH"},
+     add_listen},
+    {{"access-token", "EXECD_ACCESS_TOKEN", "TEXT", "",
+      "secret that every request must carry (X-EXECD-ACCESS-TOKEN and the other dialects' headers)"},
+     set_text<&Config::access_token>},
+    {{"", "SANDBOX_API_KEY", "TEXT", "", "a second accepted secret, as an API key"},
+     set_text<&Config::api_key>},
+    {{"", "JWT_PUBLIC_KEY", "PEM", "", "RSA public key whose RS256 tokens are accepted"},
+     set_text<&Config::jwt_public_key>},
+    {{"allowed-origins", "EXECD_ALLOWED_ORIGINS", "LIST", "",
+      "web origins besides our own that browsers may call from"},
+     set_origins},
+    {{"log-level", "EXECD_LOG_LEVEL", "LEVEL", "info", "debug, info, warn, error, off; or 0 to 7"},
+     set_level},
+    {{"log-file", "EXECD_LOG_FILE", "PATH", "", "write the log there instead of to standard output"},
+     set_text<&Config::log_file>},
+    {{"envs-file", "EXECD_ENVS", "PATH", "",
+      "KEY=VALUE file read for every command; default is a file in the state directory"},
+     set_envs},
+    {{"cwd", "EXECD_CWD", "PATH", "", "directory in which commands start; default is the daemon's own"},
+     set_text<&Config::cwd>},
+    {{"state-dir", "EXECD_STATE_DIR", "PATH", "",
+      "private directory for spill files and sockets; default below TMPDIR"},
+     set_text<&Config::state_dir>},
+    {{"python", "EXECD_PYTHON", "PATH", "",
+      "Python whose kernels are found first; default is python3 on PATH"},
+     set_text<&Config::python>},
+    {{"prewarm", "EXECD_PREWARM", "LIST", "",
+      "languages whose kernels are made ready at start, comma separated (python)"},
+     set_prewarm},
     {{"max-connections", "EXECD_MAX_CONNECTIONS", "N", "20000", "connections at once; more are answered 503"},
-     [](Config& c, std::string const& v) { return set_number<std::size_t, &Config::max_connections>(c, v, 1, 1'000'000); }},
+     [](Config& c, std::string const& v) {
+         return set_number<std::size_t, &Config::max_connections>(c, v, 1, 1'000'000);
+     }},
     {{"upload-limit", "EXECD_UPLOAD_LIMIT", "BYTES", "1099511627776", "largest accepted upload"},
-     [](Config& c, std::string const& v) { return set_number<std::uint64_t, &Config::upload_limit>(c, v, 1, 1ULL << 62); }},
-    {{"drain-timeout", "EXECD_DRAIN_TIMEOUT", "DURATION", "10s", "how long SIGTERM waits for running requests"}, set_duration<&Config::drain>},
-    {{"graceful-shutdown-timeout", "EXECD_API_GRACE_SHUTDOWN", "DURATION", "0s", "keep a finished command's event stream open that long (the original's tail; not needed by any client)"}, set_duration<&Config::stream_tail>},
-    {{"jupyter-host", "JUPYTER_HOST", "URL", "", "accepted for compatibility: kernels are driven directly, without a Jupyter Server"}, check_url},
-    {{"jupyter-token", "JUPYTER_TOKEN", "TEXT", "", "accepted for compatibility, see --jupyter-host"}, ignore},
-    {{"jupyter-idle-poll-interval", "EXECD_JUPYTER_IDLE_POLL_INTERVAL", "DURATION", "100ms", "accepted for compatibility: nothing is polled"}, check_duration},
+     [](Config& c, std::string const& v) {
+         return set_number<std::uint64_t, &Config::upload_limit>(c, v, 1, 1ULL << 62);
+     }},
+    {{"drain-timeout", "EXECD_DRAIN_TIMEOUT", "DURATION", "10s",
+      "how long SIGTERM waits for running requests"},
+     set_duration<&Config::drain>},
+    {{"graceful-shutdown-timeout", "EXECD_API_GRACE_SHUTDOWN", "DURATION", "0s",
+      "keep a finished command's event stream open that long (the original's tail; not needed by any "
+      "client)"},
+     set_duration<&Config::stream_tail>},
+    {{"jupyter-host", "JUPYTER_HOST", "URL", "",
+      "accepted for compatibility: kernels are driven directly, without a Jupyter Server"},
+     check_url},
+    {{"jupyter-token", "JUPYTER_TOKEN", "TEXT", "", "accepted for compatibility, see --jupyter-host"},
+     ignore},
+    {{"jupyter-idle-poll-interval", "EXECD_JUPYTER_IDLE_POLL_INTERVAL", "DURATION", "100ms",
+      "accepted for compatibility: nothing is polled"},
+     check_duration},
 };
 
 // The original takes Go's spelling -flag as well as --flag (contracts/opensandbox.md §3.1).
@@ -213,15 +258,19 @@ std::vector<std::string> two_dashes(std::span<std::string const> args) {
     bool options = true;
     for (auto const& arg : args) {
         options = options && arg != "--";
-        bool const one = options && arg.size() > 2 && arg[0] == '-' && arg[1] != '-' && std::isalpha(static_cast<unsigned char>(arg[1])) != 0;
+        bool const one = options && arg.size() > 2 && arg[0] == '-' && arg[1] != '-' &&
+                         std::isalpha(static_cast<unsigned char>(arg[1])) != 0;
         out.push_back(one ? "-" + arg : arg);
     }
     return out;
 }
 
 Result<CommandLine> subcommand(std::span<std::string const> args) {
-    static std::map<std::string, Command, std::less<>> const kNames = {
-        {"doctor", Command::doctor}, {"kernel", Command::kernel}, {"fs-worker", Command::fs_worker}, {"help", Command::help}, {"version", Command::version}};
+    static std::map<std::string, Command, std::less<>> const kNames = {{"doctor", Command::doctor},
+                                                                       {"kernel", Command::kernel},
+                                                                       {"fs-worker", Command::fs_worker},
+                                                                       {"help", Command::help},
+                                                                       {"version", Command::version}};
     CommandLine out;
     if (args.empty()) return out;
     if (auto const at = kNames.find(args.front()); at != kNames.end()) {
@@ -240,21 +289,25 @@ std::vector<OptionInfo> option_table() {
 }
 
 std::string help_text() {
-    std::string out = "execd " + std::string(version()) +
-                      " - one daemon inside a sandbox: commands, sessions, code, files and ports over HTTP\n\n"
-                      "usage: execd [options]                 serve (arguments that are no options are ignored)\n"
-                      "       execd doctor [options]          say what works here and how to mend what does not\n"
-                      "       execd --version | --help\n\n"
-                      "options (-name, --name; = or a space before the value) and their environment variables:\n";
+    std::string out =
+        "execd " + std::string(version()) +
+        " - one daemon inside a sandbox: commands, sessions, code, files and ports over HTTP\n\n"
+        "usage: execd [options]                 serve (arguments that are no options are ignored)\n"
+        "       execd doctor [options]          say what works here and how to mend what does not\n"
+        "       execd --version | --help\n\n"
+        "options (-name, --name; = or a space before the value) and their environment variables:\n";
     for (auto const& option : kOptions) {
         auto const& info = option.info;
-        std::string left = info.flag.empty() ? "  (no flag)" : "  --" + std::string(info.flag) + " " + std::string(info.value);
+        std::string left = info.flag.empty()
+                               ? "  (no flag)"
+                               : "  --" + std::string(info.flag) + " " + std::string(info.value);
         left.resize(std::max<std::size_t>(left.size() + 2, 42), ' ');
         out += left + std::string(info.env) + "\n        " + std::string(info.doc);
         if (!info.initial.empty()) out += " [" + std::string(info.initial) + "]";
         out += "\n";
     }
-    out += "\nexit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 2 for a wrong option or value\n";
+    out +=
+        "\nexit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 2 for a wrong option or value\n";
     return out;
 }
 
@@ -274,11 +327,13 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
     app.add_flag("-h,--help", help);
     app.add_flag("--version", show_version);
     app.allow_extras();
-    app.prefix_command(out->command == Command::serve);  // like Go: options end at the first word that is none
+    app.prefix_command(out->command ==
+                       Command::serve);  // like Go: options end at the first word that is none
     std::map<std::string_view, std::string> given;
     for (auto const& option : kOptions)
         if (!option.info.flag.empty())
-            app.add_option("--" + std::string(option.info.flag), given[option.info.flag])->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+            app.add_option("--" + std::string(option.info.flag), given[option.info.flag])
+                ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     auto words = two_dashes(out->command == Command::serve ? args : std::span(out->rest));
     std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
     try {
@@ -301,7 +356,8 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
         if (!value) continue;
         if (auto set = option.set(out->config, *value); !set)
             return fail(Code::invalid_argument,
-                        flagged ? "--" + std::string(option.info.flag) : std::string(option.info.env), set.error().detail);
+                        flagged ? "--" + std::string(option.info.flag) : std::string(option.info.env),
+                        set.error().detail);
     }
     if (out->config.listen.empty()) out->config.listen.emplace_back();
     if (out->config.listen.front().port == 0 && out->config.listen.front().unix_path.empty()) {

@@ -1,6 +1,6 @@
-// Config: every flag and environment variable of the daemon, from one table (config.cpp), which also makes --help.
-// A flag wins over its variable. A wrong value is refused at start with the name, the value's fault and what is
-// accepted; values of secrets are never shown.
+// Config: every flag and environment variable of the daemon, from one table (config.cpp), which also makes
+// --help. A flag wins over its variable. A wrong value is refused at start with the name, the value's fault
+// and what is accepted; values of secrets are never shown.
 #pragma once
 #include <chrono>
 #include <map>
@@ -48,7 +48,8 @@ enum class Command { serve, doctor, help, version, kernel, fs_worker };
 struct CommandLine {
     Command command = Command::serve;
     Config config;
-    std::vector<std::string> rest;  // arguments of a subcommand; ignored by serve (images append their own command)
+    std::vector<std::string>
+        rest;  // arguments of a subcommand; ignored by serve (images append their own command)
 };
 
 using EnvLookup = std::optional<std::string> (*)(std::string_view name);

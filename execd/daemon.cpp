@@ -35,7 +35,8 @@ namespace {
 
 using Signals = asio::basic_signal_set<Executor>;
 
-// The daemon needs a descriptor for each connection and child; children get the limit that we were started with.
+// The daemon needs a descriptor for each connection and child; children get the limit that we were started
+// with.
 rlimit raise_descriptor_limit() {
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -68,7 +69,8 @@ kernels::Contexts::Options kernel_options(Config const& config, shell::Environme
     if (!config.python.empty()) {
         // The configured Python's own prefix is looked at first, and its kernels find it by name.
         auto const slash = config.python.rfind('/');
-        if (slash != std::string::npos) options.env["PATH"] = config.python.substr(0, slash) + ":" + options.env["PATH"];
+        if (slash != std::string::npos)
+            options.env["PATH"] = config.python.substr(0, slash) + ":" + options.env["PATH"];
     }
     options.home = std::string(environment.get("HOME").value_or("/"));
     std::string const parent = temporary_directory(config);
@@ -137,8 +139,8 @@ Result<void> Daemon::build_routes() {
     append(rows, opensandbox::rows(services_));
     std::vector<http::Ownership> owners;
     owners.push_back({"", &opensandbox_});
-    for (char const* prefix : {"/ping", "/command", "/code", "/session", "/directories", "/metrics", "/pty", "/ready", "/internal",
-                               "/files", "/proxy", "/v1"})
+    for (char const* prefix : {"/ping", "/command", "/code", "/session", "/directories", "/metrics", "/pty",
+                               "/ready", "/internal", "/files", "/proxy", "/v1"})
         owners.push_back({prefix, &opensandbox_});
     // Paths that no mounted dialect owns answer as OpenSandbox's 404, the plainest.
     owners.push_back({"/health", &own_});
@@ -154,7 +156,8 @@ Result<void> Daemon::listen() {
     http::Limits limits;
     limits.connections = config_.max_connections;
     limits.connections_per_client = config_.max_connections;
-    server_ = std::make_unique<http::Server>(loop_, *router_, limits, authorization_.check(), std::vector<http::TargetStage>{self_proxy});
+    server_ = std::make_unique<http::Server>(loop_, *router_, limits, authorization_.check(),
+                                             std::vector<http::TargetStage>{self_proxy});
     services_.server = server_.get();
     for (auto const& address : config_.listen) {
         auto bound = address.unix_path.empty() ? server_->listen_tcp(address.host, address.port)
@@ -179,14 +182,17 @@ Result<void> Daemon::start() {
     if (auto listening = listen(); !listening) return listening;
     environment_ = std::make_unique<ChildEnvironment>(default_envs_file(config_), services_.main_port);
     services_.environment = environment_.get();
-    contexts_ = std::make_unique<kernels::Contexts>(loop_, executions_, reaper_, kernel_options(config_, environment_->daemon()));
+    contexts_ = std::make_unique<kernels::Contexts>(loop_, executions_, reaper_,
+                                                    kernel_options(config_, environment_->daemon()));
     services_.contexts = contexts_.get();
     server_->start();
-    for (auto const& info : server_->listeners()) log::info("listener.open", {{"address", info.name}, {"port", info.port}});
+    for (auto const& info : server_->listeners())
+        log::info("listener.open", {{"address", info.name}, {"port", info.port}});
     scope_.spawn("signals", until_signal());
     work_.spawn("check spawn", check_spawn());
     if (!config_.prewarm.empty()) {
-        for (auto const& language : config_.prewarm) readiness_.missing.push_back("kernel " + language + " is being made ready");
+        for (auto const& language : config_.prewarm)
+            readiness_.missing.push_back("kernel " + language + " is being made ready");
         work_.spawn("prewarm", prewarm());
     }
     return {};
@@ -229,8 +235,8 @@ Task<void> Daemon::until_signal() {
     if (!stragglers.empty()) status_ = 1;
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));
-    // A second signal now must not turn an orderly end into a killed process: taking the handlers away restores the
-    // default action.
+    // A second signal now must not turn an orderly end into a killed process: taking the handlers away
+    // restores the default action.
     sigset_t ours;
     sigemptyset(&ours);
     sigaddset(&ours, SIGTERM);
@@ -238,9 +244,12 @@ Task<void> Daemon::until_signal() {
     ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
     signals_.cancel();
     auto const lag = lag_.figures();
-    log::info("daemon.stopped", {{"requests", server_->counters().requests},
-                                 {"loop_held_p99_us", std::chrono::duration_cast<std::chrono::microseconds>(lag.quantile(0.99)).count()},
-                                 {"loop_held_max_us", std::chrono::duration_cast<std::chrono::microseconds>(lag.longest).count()}});
+    log::info(
+        "daemon.stopped",
+        {{"requests", server_->counters().requests},
+         {"loop_held_p99_us",
+          std::chrono::duration_cast<std::chrono::microseconds>(lag.quantile(0.99)).count()},
+         {"loop_held_max_us", std::chrono::duration_cast<std::chrono::microseconds>(lag.longest).count()}});
     loop_.io().stop();
 }
 

@@ -1,5 +1,5 @@
-// Daemon: the composition root. Builds the rooms in order, mounts the dialects on one router, serves until a signal,
-// and takes everything down again in reverse order.
+// Daemon: the composition root. Builds the rooms in order, mounts the dialects on one router, serves until a
+// signal, and takes everything down again in reverse order.
 #pragma once
 #include "execd/config.hpp"
 

@@ -34,14 +34,17 @@ struct Finding {
     std::string mend;
 };
 
-Finding fine(std::string what, std::string detail) { return {Grade::ok, std::move(what), std::move(detail), {}}; }
+Finding fine(std::string what, std::string detail) {
+    return {Grade::ok, std::move(what), std::move(detail), {}};
+}
 
 Finding check_account() {
     uid_t const uid = ::geteuid();
     User const* user = accounts()->user(uid);
     std::string const name = user != nullptr ? user->name : "no name in /etc/passwd";
     if (uid == 0) return fine("account", "root: commands may run as any user");
-    return {Grade::limited, "account", "uid " + std::to_string(uid) + " (" + name + "): uid and gid of requests cannot be changed",
+    return {Grade::limited, "account",
+            "uid " + std::to_string(uid) + " (" + name + "): uid and gid of requests cannot be changed",
             "start execd as root where requests name other users"};
 }
 
@@ -52,13 +55,15 @@ Task<void> try_spawn(shell::Spawner& spawner, Clock& clock, Finding& out) {
     TimePoint const begun = clock.now();
     auto started = co_await spawner.spawn(std::move(spec));
     if (!started) {
-        out = {Grade::broken, "processes", started.error().to_error().message(), "raise the pids limit and ulimit -u, or loosen the seccomp profile"};
+        out = {Grade::broken, "processes", started.error().to_error().message(),
+               "raise the pids limit and ulimit -u, or loosen the seccomp profile"};
         co_return;
     }
     bool const ended = co_await (*started)->wait(Deadline::in(clock, std::chrono::seconds(5)));
     auto const took = std::chrono::duration_cast<std::chrono::microseconds>(clock.now() - begun).count();
     out = ended ? fine("processes", "one started and ended in " + std::to_string(took) + " us")
-                : Finding{Grade::broken, "processes", "a started process did not end in 5 s", "look for a stopped or traced process"};
+                : Finding{Grade::broken, "processes", "a started process did not end in 5 s",
+                          "look for a stopped or traced process"};
 }
 
 Finding check_spawn() {
@@ -81,15 +86,19 @@ Finding check_shell(shell::Environment const& environment) {
     auto const found = shell::find_shell(environment);
     if (found.bash) return fine("shell", found.path);
     if (::access(found.path.c_str(), X_OK) == 0)
-        return {Grade::limited, "shell", found.path + " (no bash: sessions and /dev/tcp scripts are limited)", "install bash"};
-    return {Grade::limited, "shell", "neither bash nor sh: only argv commands work", "install bash or busybox"};
+        return {Grade::limited, "shell", found.path + " (no bash: sessions and /dev/tcp scripts are limited)",
+                "install bash"};
+    return {Grade::limited, "shell", "neither bash nor sh: only argv commands work",
+            "install bash or busybox"};
 }
 
 Finding check_terminals() {
     UniqueFd const master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
     char name[128];
-    if (master && ::unlockpt(master.get()) == 0 && ::ptsname_r(master.get(), name, sizeof name) == 0) return fine("terminals", name);
-    return {Grade::limited, "terminals", "no pseudo terminal: " + errno_text(errno), "mount devpts on /dev/pts"};
+    if (master && ::unlockpt(master.get()) == 0 && ::ptsname_r(master.get(), name, sizeof name) == 0)
+        return fine("terminals", name);
+    return {Grade::limited, "terminals", "no pseudo terminal: " + errno_text(errno),
+            "mount devpts on /dev/pts"};
 }
 
 Finding check_directory(Config const& config) {
@@ -97,9 +106,11 @@ Finding check_directory(Config const& config) {
     if (path.empty()) path = process_environment("TMPDIR").value_or("/tmp");
     struct statvfs space {};
     if (::access(path.c_str(), W_OK | X_OK) != 0 || ::statvfs(path.c_str(), &space) != 0)
-        return {Grade::limited, "state directory", path + " is not writable: output beyond memory is dropped with a notice",
+        return {Grade::limited, "state directory",
+                path + " is not writable: output beyond memory is dropped with a notice",
                 "point --state-dir at a writable directory"};
-    return fine("state directory", path + ", " + std::to_string(space.f_bavail * space.f_frsize >> 20U) + " MiB free");
+    return fine("state directory",
+                path + ", " + std::to_string(space.f_bavail * space.f_frsize >> 20U) + " MiB free");
 }
 
 Finding check_python(shell::Environment const& environment) {
@@ -118,7 +129,8 @@ Finding check_python(shell::Environment const& environment) {
         python = python || spec.language == "python";
     }
     if (python) return fine("code contexts", "kernels: " + names);
-    return {Grade::limited, "code contexts", names.empty() ? "no Jupyter kernel found" : "kernels: " + names + "; none for Python",
+    return {Grade::limited, "code contexts",
+            names.empty() ? "no Jupyter kernel found" : "kernels: " + names + "; none for Python",
             "pip install ipykernel, or point JUPYTER_PATH at the prefix that has it"};
 }
 
@@ -142,8 +154,10 @@ char const* word(Grade grade) {
 int doctor(Config const& config) {
     auto const environment = shell::Environment::of_daemon();
     std::vector<Finding> findings;
-    findings.push_back(fine("execd", std::string(version()) + (commit().empty() ? "" : " (" + std::string(commit()) + ")") +
-                                         ", process " + std::to_string(::getpid()) + (::getpid() == 1 ? ", init of this container" : "")));
+    findings.push_back(fine("execd", std::string(version()) +
+                                         (commit().empty() ? "" : " (" + std::string(commit()) + ")") +
+                                         ", process " + std::to_string(::getpid()) +
+                                         (::getpid() == 1 ? ", init of this container" : "")));
     findings.push_back(check_account());
     findings.push_back(check_spawn());
     findings.push_back(check_shell(environment));

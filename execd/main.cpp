@@ -28,7 +28,8 @@ int main(int argc, char** argv) {
     execd::ledger::report_at_exit();
 #ifdef EXECD_DEBUG
     // Test builds only: EXECD_FAULT=name:n:errno makes the n-th operation of a name fail.
-    if (auto const fault = execd::process_environment("EXECD_FAULT"); fault && !execd::fault::arm_from_text(*fault)) {
+    if (auto const fault = execd::process_environment("EXECD_FAULT");
+        fault && !execd::fault::arm_from_text(*fault)) {
         say(stderr, "execd: EXECD_FAULT: expected name:n:errno\n");
         return 2;
     }
@@ -48,9 +49,7 @@ int main(int argc, char** argv) {
         }
         case execd::Command::doctor: return execd::doctor(line->config);
         case execd::Command::fs_worker: return execd::fs::worker_main(execd::fs::kWorkerSocket);
-        case execd::Command::kernel:
-            say(stderr, "execd: this build has no such subcommand\n");
-            return 2;
+        case execd::Command::kernel: say(stderr, "execd: this build has no such subcommand\n"); return 2;
         case execd::Command::serve: return execd::serve(line->config);
     }
     return 1;

@@ -1,5 +1,5 @@
-// /proxy/44772/... is ourselves (contracts/opensandbox.md §0.3): the prefix comes off and the request goes through the
-// router like any other, with full authorisation, once.
+// /proxy/44772/... is ourselves (contracts/opensandbox.md §0.3): the prefix comes off and the request goes
+// through the router like any other, with full authorisation, once.
 #pragma once
 #include "execd/http/route.hpp"
 

@@ -1,4 +1,5 @@
-// Services: what the rooms offer, handed to the dialects that mount routes on them. References only; the daemon owns.
+// Services: what the rooms offer, handed to the dialects that mount routes on them. References only; the
+// daemon owns.
 #pragma once
 #include <algorithm>
 #include <string>
@@ -21,7 +22,7 @@ namespace execd::http {
 class ReverseProxy;
 class Server;
 class Router;
-}
+}  // namespace execd::http
 
 namespace execd {
 

@@ -54,9 +54,9 @@ Result<void> KernelClient::open(Channel channel) {
 }
 
 Task<Result<void>> KernelClient::connect(Deadline deadline) {
-    // These knock every 2 ms until the kernel listens; the others connect when it does, at the first knock. stdin is the
-    // first: the kernel drops an input_request to an identity it has not met, and the shell's answer proves that earlier
-    // handshakes are over.
+    // These knock every 2 ms until the kernel listens; the others connect when it does, at the first knock.
+    // stdin is the first: the kernel drops an input_request to an identity it has not met, and the shell's
+    // answer proves that earlier handshakes are over.
     for (auto channel : {Channel::stdin_, Channel::iopub, Channel::shell})
         if (auto opened = open(channel); !opened) co_return opened;
     auto const on_info = [this](Result<Message> reply) {

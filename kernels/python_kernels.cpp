@@ -54,10 +54,12 @@ PythonKernels::PythonKernels(Loop& loop, shell::Executions& executions, shell::R
 PythonKernels::~PythonKernels() = default;
 
 namespace {
-// `-X name` options of the interpreter: ipykernel's own installer writes -Xfrozen_modules=off on CPython 3.11 and newer.
+// `-X name` options of the interpreter: ipykernel's own installer writes -Xfrozen_modules=off on CPython 3.11
+// and newer.
 std::vector<std::string> interpreter_options(KernelSpec const& spec) {
     std::vector<std::string> out;
-    for (std::size_t i = 1; i < spec.argv.size() && spec.argv[i].starts_with("-X") && spec.argv[i].size() > 2; ++i)
+    for (std::size_t i = 1; i < spec.argv.size() && spec.argv[i].starts_with("-X") && spec.argv[i].size() > 2;
+         ++i)
         out.push_back(spec.argv[i]);
     return out;
 }
@@ -68,7 +70,8 @@ bool PythonKernels::suits(KernelSpec const& spec, LaunchPlace const& place) cons
     std::vector<std::string> const wanted{"-m", "ipykernel_launcher", "-f", "{connection_file}"};
     std::size_t const options = interpreter_options(spec).size();
     if (spec.argv.size() != options + 5 ||
-        !std::equal(wanted.begin(), wanted.end(), spec.argv.begin() + 1 + static_cast<std::ptrdiff_t>(options)))
+        !std::equal(wanted.begin(), wanted.end(),
+                    spec.argv.begin() + 1 + static_cast<std::ptrdiff_t>(options)))
         return false;
     if (place.identity || (!place.cwd.empty() && !place.cwd.starts_with('/'))) return false;
     bool const numeric = !options_.preload.empty();

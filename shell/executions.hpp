@@ -49,11 +49,12 @@ class Executions {
     /// (running, descriptors).
     [[nodiscard]] Task<Result<std::shared_ptr<Execution>>> start(ExecutionSpec spec);
 
-    /// Takes over a child that somebody else made for us (a zygote's, that waits for its go): from now on it is an
-    /// execution like any other. It leads its process group and has EXECD_EXECUTION=<spec.id> in its environment;
-    /// `out` and `err` are our non-blocking ends of its pipes. Errors as start().
-    [[nodiscard]] Result<std::shared_ptr<Execution>> adopt(ExecutionSpec spec, std::shared_ptr<Process> process,
-                                                           UniqueFd out, UniqueFd err);
+    /// Takes over a child that somebody else made for us (a zygote's, that waits for its go): from now on it
+    /// is an execution like any other. It leads its process group and has EXECD_EXECUTION=<spec.id> in its
+    /// environment; `out` and `err` are our non-blocking ends of its pipes. Errors as start().
+    [[nodiscard]] Result<std::shared_ptr<Execution>> adopt(ExecutionSpec spec,
+                                                           std::shared_ptr<Process> process, UniqueFd out,
+                                                           UniqueFd err);
 
     struct Attached {
         std::shared_ptr<Execution> execution;

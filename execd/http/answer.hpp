@@ -1,5 +1,6 @@
-// Answer: what a handler returns. A value is never rendered twice and nothing is sent before the handler has decided:
-// the head of a stream is committed with its first bytes, so a producer that fails early still gets an error answer.
+// Answer: what a handler returns. A value is never rendered twice and nothing is sent before the handler has
+// decided: the head of a stream is committed with its first bytes, so a producer that fails early still gets
+// an error answer.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -16,8 +17,8 @@ namespace execd::http {
 class Stream;
 struct Answer;
 
-/// The sending side of a streamed answer. Appending costs nothing; flush() is where backpressure happens: it returns
-/// when the kernel took the bytes, under the write-stall limit.
+/// The sending side of a streamed answer. Appending costs nothing; flush() is where backpressure happens: it
+/// returns when the kernel took the bytes, under the write-stall limit.
 ///
 /// Thread: the reactor; used by one coroutine.
 class Writer {
@@ -25,7 +26,8 @@ class Writer {
     virtual ~Writer() = default;
     /// Bytes that go out with the next flush (or with the end of the answer).
     [[nodiscard]] std::string& out() { return out_; }
-    /// Sends what is in out(). Code::disconnected when the client is gone, Code::timed_out when it stopped reading.
+    /// Sends what is in out(). Code::disconnected when the client is gone, Code::timed_out when it stopped
+    /// reading.
     [[nodiscard]] virtual Task<Result<void>> flush() = 0;
     /// Sends `bytes` from where they lie, after out().
     [[nodiscard]] virtual Task<Result<void>> write(std::string_view bytes) = 0;
@@ -41,8 +43,9 @@ class Writer {
     bool committed_ = false;
 };
 
-/// The body of a streamed answer, run by the connection after the handler returned. An Error before the first flush
-/// becomes the dialect's error answer; after it, the connection is cut so that the answer does not look complete.
+/// The body of a streamed answer, run by the connection after the handler returned. An Error before the first
+/// flush becomes the dialect's error answer; after it, the connection is cut so that the answer does not look
+/// complete.
 class Producer {
   public:
     virtual ~Producer() = default;
@@ -67,7 +70,8 @@ struct FilePart {
 struct Answer {
     unsigned status = 200;
     Headers headers;
-    std::variant<std::string, FilePart, std::unique_ptr<Producer>, std::unique_ptr<Upgrade>> body = std::string();
+    std::variant<std::string, FilePart, std::unique_ptr<Producer>, std::unique_ptr<Upgrade>> body =
+        std::string();
     /// The length of a producer's body when it is known; chunked otherwise.
     std::optional<std::uint64_t> known_length;
     /// End the connection after this answer.

@@ -1,5 +1,5 @@
-// BodyReader: the request body, pulled piece by piece, so that nothing is read from the socket before somebody wants
-// it. `100 Continue` is sent by the first pull.
+// BodyReader: the request body, pulled piece by piece, so that nothing is read from the socket before
+// somebody wants it. `100 Continue` is sent by the first pull.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -15,7 +15,8 @@ class BodyReader {
   public:
     virtual ~BodyReader() = default;
     /// The next bytes, valid until the next call; empty at the end of the body.
-    /// Errors: too_large (over the row's limit), timed_out (no progress), disconnected, decode (bad chunking).
+    /// Errors: too_large (over the row's limit), timed_out (no progress), disconnected, decode (bad
+    /// chunking).
     [[nodiscard]] virtual Task<Result<std::string_view>> next() = 0;
     [[nodiscard]] virtual std::optional<std::uint64_t> content_length() const = 0;
     /// True when the request carries no body or all of it was read.

@@ -42,8 +42,9 @@ Task<Result<std::string>> BodyReader::read_all(std::uint64_t limit) {
     std::string all;
     if (auto const length = content_length()) {
         if (*length > limit)
-            co_return fail(Code::too_large, "body", "the body has " + std::to_string(*length) + " bytes, at most " +
-                                                        std::to_string(limit) + " are taken");
+            co_return fail(Code::too_large, "body",
+                           "the body has " + std::to_string(*length) + " bytes, at most " +
+                               std::to_string(limit) + " are taken");
         all.reserve(*length);
     }
     for (;;) {
@@ -51,7 +52,8 @@ Task<Result<std::string>> BodyReader::read_all(std::uint64_t limit) {
         if (!piece) co_return Failure(piece.error());
         if (piece->empty()) co_return all;
         if (all.size() + piece->size() > limit)
-            co_return fail(Code::too_large, "body", "the body has more than " + std::to_string(limit) + " bytes");
+            co_return fail(Code::too_large, "body",
+                           "the body has more than " + std::to_string(limit) + " bytes");
         all.append(*piece);
     }
 }

@@ -12,17 +12,21 @@ namespace execd::http {
 
 namespace {
 constexpr std::size_t kFirstBuffer = 4U << 10;
-constexpr std::size_t kReadAhead = 64U << 10;    // pipelined bytes kept while a handler runs
-constexpr std::size_t kLargeRead = 512U << 10;   // one read of a large body
+constexpr std::size_t kReadAhead = 64U << 10;   // pipelined bytes kept while a handler runs
+constexpr std::size_t kLargeRead = 512U << 10;  // one read of a large body
 }  // namespace
 
-// The background read that runs while a handler waits. It may end after the connection: then it finds no owner.
+// The background read that runs while a handler waits. It may end after the connection: then it finds no
+// owner.
 struct Connection::Watch {
     Connection* owner = nullptr;
 };
 
 Connection::Connection(Server& server, UniqueFd fd, int family, ListenerInfo const& listener)
-    : server_(server), listener_(listener), stream_(*server.loop_, std::move(fd), family), peer_(stream_.peer_address()) {
+    : server_(server),
+      listener_(listener),
+      stream_(*server.loop_, std::move(fd), family),
+      peer_(stream_.peer_address()) {
     server_.live_.insert(this);
     ++server_.per_client_[peer_];
 }
@@ -67,7 +71,8 @@ Task<void> Connection::serve_all() {
     if (stream_.open() && !peer_gone_) co_await linger();
 }
 
-// ---- reading -------------------------------------------------------------------------------------------------
+// ---- reading
+// -------------------------------------------------------------------------------------------------
 
 void Connection::consume(std::size_t n) {
     begin_ += n;
@@ -85,7 +90,8 @@ std::span<char> Connection::spare(std::size_t at_least) {
     return {in_.data() + end_, in_.size() - end_};
 }
 
-// Waits for more bytes of the client; 0 at the end. A pending background read is awaited instead of a second one.
+// Waits for more bytes of the client; 0 at the end. A pending background read is awaited instead of a second
+// one.
 Task<Result<std::size_t>> Connection::fill(Deadline deadline) {
     if (watch_) {
         std::size_t const before = end_ - begin_;
@@ -123,8 +129,8 @@ void Connection::watched(Result<std::size_t> got) {
     watch_done_.notify_all();
 }
 
-// An orderly end of the client's sending side counts as leaving for work that is only worth doing for a listener, but
-// an answer may still be written: the client may have closed just its half.
+// An orderly end of the client's sending side counts as leaving for work that is only worth doing for a
+// listener, but an answer may still be written: the client may have closed just its half.
 void Connection::peer_left(bool orderly) {
     (orderly ? peer_closed_ : peer_gone_) = true;
     if (running_ == nullptr || running_->row == nullptr) return;
@@ -164,7 +170,8 @@ Task<bool> Connection::next_head() {
         auto const got = co_await fill(deadline);
         if (!got && got.error().code == Code::timed_out && started) {
             head_ = Head();
-            Answer answer = server_.router_->owner("/")->bad_request({408, "request head not complete in time"});
+            Answer answer =
+                server_.router_->owner("/")->bad_request({408, "request head not complete in time"});
             keep_ = false;
             co_await send(Call(), answer);
             co_return false;
@@ -177,7 +184,8 @@ Task<bool> Connection::next_head() {
     }
 }
 
-// ---- one request ----------------------------------------------------------------------------------------------
+// ---- one request
+// ----------------------------------------------------------------------------------------------
 
 Task<bool> Connection::serve() {
     keep_ = true;
@@ -188,16 +196,18 @@ Task<bool> Connection::serve() {
     call.loop = server_.loop_;
     call.peer = peer_;
     std::optional<Answer> answer = resolve(call);
-    keep_ = keep_ && head_.keep_alive && served_ < server_.limits_.requests_per_connection && !server_.draining_;
+    keep_ =
+        keep_ && head_.keep_alive && served_ < server_.limits_.requests_per_connection && !server_.draining_;
     if (!answer && call.row->sync && !head_.has_body()) {
         auto made = call.row->sync(call);
         answer = made ? std::move(*made) : error_answer(made.error(), call);
     }
     if (answer && !head_.has_body()) {
         bool const sent = co_await send(call, *answer);
-        co_return sent && keep_;
+        co_return sent&& keep_;
     }
-    body_ = std::make_unique<Body>(*this, call.row != nullptr ? call.row->body_limit : server_.limits_.drain_body);
+    body_ = std::make_unique<Body>(*this,
+                                   call.row != nullptr ? call.row->body_limit : server_.limits_.drain_body);
     call.body = body_.get();
     if (!answer && call.row->sync) {
         auto made = call.row->sync(call);
@@ -212,7 +222,7 @@ Task<bool> Connection::serve() {
     }
     if (good && keep_) good = co_await finish_body();
     body_.reset();
-    co_return good && keep_;
+    co_return good&& keep_;
 }
 
 std::optional<Answer> Connection::resolve(Call& call) {
@@ -228,20 +238,24 @@ std::optional<Answer> Connection::resolve(Call& call) {
     Router::Match match = server_.router_->match(head_.method, call.path, head_, listener_, call.params);
     call.row = match.row;
     call.dialect = match.row != nullptr ? match.row->dialect : server_.router_->owner(call.path);
-    if (head_.bad_expectation) return call.dialect->bad_request({417, "Expect: only 100-continue is understood"});
+    if (head_.bad_expectation)
+        return call.dialect->bad_request({417, "Expect: only 100-continue is understood"});
     if (match.row == nullptr || match.row->access == Access::token) {
         auto principal = server_.authorize_(call, *call.dialect);
         if (!principal) return call.dialect->unauthorized(head_, principal.error());
         call.principal = std::move(*principal);
     }
     if (match.bad_encoding)
-        return call.dialect->error(Error{Code::invalid_argument, "path", 0, "broken percent encoding"}, &call);
+        return call.dialect->error(Error{Code::invalid_argument, "path", 0, "broken percent encoding"},
+                                   &call);
     if (match.row != nullptr) {
-        if (head_.content_length && match.row->body != BodyPolicy::none && *head_.content_length > match.row->body_limit)
-            return error_answer(Error{Code::too_large, "body", 0,
-                                      "the body has " + std::to_string(*head_.content_length) + " bytes, at most " +
-                                          std::to_string(match.row->body_limit) + " are taken"},
-                                call);
+        if (head_.content_length && match.row->body != BodyPolicy::none &&
+            *head_.content_length > match.row->body_limit)
+            return error_answer(
+                Error{Code::too_large, "body", 0,
+                      "the body has " + std::to_string(*head_.content_length) + " bytes, at most " +
+                          std::to_string(match.row->body_limit) + " are taken"},
+                call);
         return std::nullopt;
     }
     if (match.allowed.empty()) return call.dialect->not_found(head_);
@@ -250,7 +264,9 @@ std::optional<Answer> Connection::resolve(Call& call) {
     return call.dialect->method_not_allowed(head_, match.allowed);
 }
 
-Answer Connection::error_answer(Error const& error, Call const& call) { return call.dialect->error(error, &call); }
+Answer Connection::error_answer(Error const& error, Call const& call) {
+    return call.dialect->error(error, &call);
+}
 
 // The handler is a coroutine of its own only so that it can be cancelled by itself; this one waits for it.
 Task<bool> Connection::serve_waiting(Call& call) {
@@ -293,12 +309,14 @@ Task<void> Connection::run_handler(Call& call, bool& sent, bool& whole) {
     auto made = co_await call.row->invoke(call);
     answer_ = made ? std::move(*made) : error_answer(made.error(), call);
     if (std::holds_alternative<std::unique_ptr<Producer>>(answer_.body) && !head_only_) {
-        if (body_ == nullptr || body_->done()) start_watch();  // otherwise the body's reader does it at its end
+        if (body_ == nullptr || body_->done())
+            start_watch();  // otherwise the body's reader does it at its end
         whole = co_await produce(call, answer_, sent);
     }
 }
 
-// ---- the request body -----------------------------------------------------------------------------------------
+// ---- the request body
+// -----------------------------------------------------------------------------------------
 
 struct Connection::Body::Chunks {
     ChunkedDecoder decoder;
@@ -335,7 +353,8 @@ Task<Result<std::string_view>> Connection::Body::next() {
     if (piece && !piece->empty()) {
         taken_ += piece->size();
         if (taken_ > limit_)
-            co_return fail(Code::too_large, "body", "the body has more than " + std::to_string(limit_) + " bytes");
+            co_return fail(Code::too_large, "body",
+                           "the body has more than " + std::to_string(limit_) + " bytes");
     }
     if (piece && piece->empty() && connection_.running_ != nullptr) connection_.start_watch();
     co_return piece;

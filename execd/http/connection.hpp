@@ -1,7 +1,7 @@
 // Connection: one client socket from accept to close. Private to the HTTP room.
 //
-// One coroutine reads heads and sends answers; a handler that waits runs beside a background read, which notices that
-// the client is gone and keeps pipelined bytes. At most one read is ever pending.
+// One coroutine reads heads and sends answers; a handler that waits runs beside a background read, which
+// notices that the client is gone and keeps pipelined bytes. At most one read is ever pending.
 #pragma once
 #include <boost/asio/cancellation_signal.hpp>
 
@@ -42,7 +42,9 @@ class Connection {
     Task<void> serve_all();
     Task<bool> next_head();
     Task<Result<std::size_t>> fill(Deadline deadline);
-    [[nodiscard]] std::string_view buffered() const { return std::string_view(in_).substr(begin_, end_ - begin_); }
+    [[nodiscard]] std::string_view buffered() const {
+        return std::string_view(in_).substr(begin_, end_ - begin_);
+    }
     void consume(std::size_t n);
     std::span<char> spare(std::size_t at_least);
     void start_watch();
@@ -80,14 +82,14 @@ class Connection {
     std::shared_ptr<Watch> watch_;
     Event watch_done_;
     asio::cancellation_signal stop_handler_;
-    Call* running_ = nullptr;    // the call whose handler waits
-    Answer answer_;              // what it returned
-    bool peer_gone_ = false;     // nothing can be sent any more
-    bool peer_closed_ = false;   // its sending side ended in order: it may still read
+    Call* running_ = nullptr;   // the call whose handler waits
+    Answer answer_;             // what it returned
+    bool peer_gone_ = false;    // nothing can be sent any more
+    bool peer_closed_ = false;  // its sending side ended in order: it may still read
     bool idle_ = true;
     bool keep_ = true;
-    bool taking_back_ = false;   // the background read was cancelled by us
-    bool head_only_ = false;  // HEAD: the body stays here
+    bool taking_back_ = false;  // the background read was cancelled by us
+    bool head_only_ = false;    // HEAD: the body stays here
     std::uint64_t served_ = 0;
 };
 

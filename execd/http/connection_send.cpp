@@ -109,13 +109,16 @@ Task<bool> Connection::send_file(Answer& answer) {
         std::size_t const head = out_.size();
         out_.resize(head + part.length);
         iovec into{out_.data() + head, static_cast<std::size_t>(part.length)};
-        ssize_t n = part.length == 0 ? 0 : ::preadv2(part.fd.get(), &into, 1, static_cast<off_t>(part.offset), RWF_NOWAIT);
+        ssize_t n = part.length == 0
+                        ? 0
+                        : ::preadv2(part.fd.get(), &into, 1, static_cast<off_t>(part.offset), RWF_NOWAIT);
         if (n != static_cast<ssize_t>(part.length)) {
             std::span<char> const all(out_.data() + head, part.length);
             n = co_await server_.loop_->pool().run(Lane::bulk, [fd = part.fd.get(), all, at = part.offset] {
                 std::size_t have = 0;
                 while (have < all.size()) {
-                    ssize_t const got = ::pread(fd, all.data() + have, all.size() - have, static_cast<off_t>(at + have));
+                    ssize_t const got =
+                        ::pread(fd, all.data() + have, all.size() - have, static_cast<off_t>(at + have));
                     if (got < 0 && errno == EINTR) continue;
                     if (got <= 0) break;
                     have += static_cast<std::size_t>(got);
@@ -126,7 +129,8 @@ Task<bool> Connection::send_file(Answer& answer) {
         if (n != static_cast<ssize_t>(part.length)) {
             // It became shorter between stat and read: the head has promised nothing yet.
             out_.clear();
-            Answer failed = error_answer(Error{Code::io, "read", 0, "the file became shorter while it was read"}, Call());
+            Answer failed =
+                error_answer(Error{Code::io, "read", 0, "the file became shorter while it was read"}, Call());
             keep_ = false;
             co_return co_await send(Call(), failed);
         }
@@ -135,14 +139,17 @@ Task<bool> Connection::send_file(Answer& answer) {
         co_return false;
     }
     auto sent = co_await stream_.write(out_, server_.limits_.write_stall);
-    if (sent) sent = co_await stream_.send_file(part.fd.get(), part.offset, part.length, server_.limits_.write_stall);
+    if (sent)
+        sent =
+            co_await stream_.send_file(part.fd.get(), part.offset, part.length, server_.limits_.write_stall);
     if (sent) co_return true;
     stream_.abort();
     peer_gone_ = true;
     co_return false;
 }
 
-// ---- streams ----------------------------------------------------------------------------------------------------
+// ---- streams
+// ----------------------------------------------------------------------------------------------------
 
 Task<bool> Connection::produce(Call& call, Answer& answer, bool& sent) {
     if (answer.close) keep_ = false;
@@ -163,23 +170,24 @@ Task<bool> Connection::produce(Call& call, Answer& answer, bool& sent) {
     if (result.error().code == Code::disconnected || result.error().code == Code::timed_out) {
         if (writer.committed()) peer_gone_ = true;
     } else if (writer.committed()) {
-        log::warn("http.stream_failed", {{"operation", call.row->operation_id}, {"error", result.error().message()}});
+        log::warn("http.stream_failed",
+                  {{"operation", call.row->operation_id}, {"error", result.error().message()}});
     }
     if (!writer.committed()) answer_ = error_answer(result.error(), call);
     co_return false;
 }
 
 Connection::ChunkWriter::ChunkWriter(Connection& connection, Answer& answer)
-    : connection_(connection),
-      answer_(answer),
-      stall_(connection.server_.limits_.write_stall) {}
+    : connection_(connection), answer_(answer), stall_(connection.server_.limits_.write_stall) {}
 
 Task<Result<void>> Connection::ChunkWriter::flush() {
     if (out_.empty() && committed_) co_return Result<void>();
     co_return co_await send_pieces({}, false);
 }
 
-Task<Result<void>> Connection::ChunkWriter::write(std::string_view bytes) { co_return co_await send_pieces(bytes, false); }
+Task<Result<void>> Connection::ChunkWriter::write(std::string_view bytes) {
+    co_return co_await send_pieces(bytes, false);
+}
 
 Task<Result<void>> Connection::ChunkWriter::finish() {
     if (answer_.known_length && sent_ + out_.size() != *answer_.known_length)
@@ -194,7 +202,8 @@ Task<Result<void>> Connection::ChunkWriter::send_pieces(std::string_view more, b
         if (answer_.close) connection_.keep_ = false;
         bool const open_ended = !answer_.known_length && !bodiless(answer_.status);
         chunked_ = open_ended && connection_.head_.minor_version >= 1;
-        if (open_ended && !chunked_) connection_.keep_ = false;  // HTTP/1.0: the end of the connection ends it
+        if (open_ended && !chunked_)
+            connection_.keep_ = false;  // HTTP/1.0: the end of the connection ends it
         connection_.render_head(answer_, answer_.known_length, chunked_);
         head = connection_.out_;
         committed_ = true;
@@ -222,7 +231,8 @@ Task<Result<void>> Connection::ChunkWriter::send_pieces(std::string_view more, b
     co_return result;
 }
 
-// ---- the end of a request ------------------------------------------------------------------------------------------
+// ---- the end of a request
+// ------------------------------------------------------------------------------------------
 
 Task<void> Connection::run_upgrade(Answer& answer) {
     auto& upgrade = std::get<std::unique_ptr<Upgrade>>(answer.body);
@@ -250,8 +260,8 @@ Task<bool> Connection::finish_body() {
     co_return true;
 }
 
-// Closing with unread bytes in the kernel makes it send a reset, which can destroy the answer on its way: end our
-// side, then read on for a moment.
+// Closing with unread bytes in the kernel makes it send a reset, which can destroy the answer on its way: end
+// our side, then read on for a moment.
 Task<void> Connection::linger() {
     stream_.shutdown_write();
     if (watch_) co_return;  // the pending read ends with the close

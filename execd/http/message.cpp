@@ -31,7 +31,8 @@ std::optional<HeadRefusal> split_target(Head& head) {
         return std::nullopt;
     }
     auto target = parse_target(head.target);
-    if (!target) return HeadRefusal{400, target.error().detail.empty() ? "bad request target" : target.error().detail};
+    if (!target)
+        return HeadRefusal{400, target.error().detail.empty() ? "bad request target" : target.error().detail};
     head.path = target->raw_path;
     head.query = target->raw_query;
     if (target->form == TargetForm::absolute) head.host = target->authority;
@@ -55,8 +56,9 @@ std::optional<HeadRefusal> parse_head(Head& head) {
     head.bad_expectation = scan.expect == Expectation::other;
     head.upgrade = scan.upgrade;
     head.fields.clear();
-    for_each_field(scan.field_lines,
-                   [&head](std::string_view name, std::string_view value) { head.fields.push_back({name, value}); });
+    for_each_field(scan.field_lines, [&head](std::string_view name, std::string_view value) {
+        head.fields.push_back({name, value});
+    });
     return split_target(head);
 }
 

@@ -29,7 +29,7 @@ struct Head {
     bool keep_alive = true;
     bool expect_continue = false;
     bool bad_expectation = false;  // an Expect that nobody can meet: 417
-    bool upgrade = false;  // Connection: upgrade and an Upgrade header
+    bool upgrade = false;          // Connection: upgrade and an Upgrade header
     std::optional<std::uint64_t> content_length;
 
     [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept;
@@ -38,7 +38,8 @@ struct Head {
     [[nodiscard]] bool has_token(std::string_view name, std::string_view token) const noexcept;
 };
 
-/// Why a head was refused: answered in the shape of the path's owner where there is a path, else as plain text.
+/// Why a head was refused: answered in the shape of the path's owner where there is a path, else as plain
+/// text.
 struct HeadRefusal {
     unsigned status = 400;
     std::string reason;
@@ -51,7 +52,9 @@ struct HeadRefusal {
 class Headers {
   public:
     void set(std::string_view name, std::string value);
-    void add(std::string_view name, std::string value) { list_.emplace_back(std::string(name), std::move(value)); }
+    void add(std::string_view name, std::string value) {
+        list_.emplace_back(std::string(name), std::move(value));
+    }
     void remove(std::string_view name);
     [[nodiscard]] std::string const* find(std::string_view name) const noexcept;
     [[nodiscard]] auto begin() const { return list_.begin(); }

@@ -18,7 +18,8 @@ std::string openapi_of(std::span<Row const> rows, std::string_view dialect, std:
         doc.request = row.request;
         if (row.body == BodyPolicy::multipart) doc.request_media = "multipart/form-data";
         for (auto const& status : row.statuses)
-            doc.answers.push_back({static_cast<int>(status.status), status.doc, status.answer, status.media_type});
+            doc.answers.push_back(
+                {static_cast<int>(status.status), status.doc, status.answer, status.media_type});
         if (row.statuses.empty()) doc.answers.push_back({200, "Done", nullptr, ""});
         if (row.access == Access::token) doc.auth.push_back("token");
         docs.push_back(std::move(doc));

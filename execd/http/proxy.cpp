@@ -16,14 +16,15 @@ constexpr std::size_t kSmallAnswer = 64U << 10;  // bytes: sent whole, with its 
 constexpr std::size_t kBlock = 256U << 10;
 
 bool hop_by_hop(std::string_view name) {
-    for (std::string_view hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization", "TE",
-                                 "Trailer", "Transfer-Encoding", "Upgrade"})
+    for (std::string_view hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
+                                 "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade"})
         if (iequals(name, hop)) return true;
     return false;
 }
 
 Failure unreachable(unsigned short port, std::string_view why) {
-    return fail(Code::unavailable, "proxy", "nothing answers on port " + std::to_string(port) + " (" + std::string(why) + ")");
+    return fail(Code::unavailable, "proxy",
+                "nothing answers on port " + std::to_string(port) + " (" + std::string(why) + ")");
 }
 
 }  // namespace
@@ -103,7 +104,8 @@ Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::take(unsigne
     while (!fresh && !pool.empty()) {
         auto upstream = std::move(pool.back());
         pool.pop_back();
-        // A server that closed it meanwhile has left an end to read; stray bytes would answer the wrong request.
+        // A server that closed it meanwhile has left an end to read; stray bytes would answer the wrong
+        // request.
         char byte = 0;
         bool would_block = false;
         auto probe = upstream->stream->try_read({&byte, 1}, would_block);
@@ -115,7 +117,8 @@ Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::take(unsigne
     auto stream = co_await Stream::connect(*loop_, "127.0.0.1", port, deadline);
     if (!stream) {
         auto v6 = co_await Stream::connect(*loop_, "::1", port, deadline);
-        if (!v6) co_return unreachable(port, errno_text(stream.error().sys != 0 ? stream.error().sys : ETIMEDOUT));
+        if (!v6)
+            co_return unreachable(port, errno_text(stream.error().sys != 0 ? stream.error().sys : ETIMEDOUT));
         stream = std::move(v6);
     }
     auto upstream = std::make_unique<Upstream>();
@@ -147,7 +150,8 @@ std::string ReverseProxy::request_head(Call const& call, std::string const& targ
         // What the Connection header names is for this hop only.
         if (hop_by_hop(name) || iequals(name, "X-Forwarded-For") || iequals(name, "X-Forwarded-Proto") ||
             iequals(name, "X-Forwarded-Host") || iequals(name, "Expect") ||
-            (head.has_token("Connection", name) && !iequals(name, "Host") && !iequals(name, "Content-Length")))
+            (head.has_token("Connection", name) && !iequals(name, "Host") &&
+             !iequals(name, "Content-Length")))
             continue;
         if (options_.is_credential && options_.is_credential(name, value)) continue;
         out.append(name).append(": ").append(value).append("\r\n");
@@ -157,12 +161,16 @@ std::string ReverseProxy::request_head(Call const& call, std::string const& targ
     if (!first.empty() || !real_ip.empty()) out.append(first.empty() ? real_ip : first).append(", ");
     out.append(call.peer).append("\r\nX-Forwarded-Proto: http\r\n");
     if (head.chunked) out.append("Transfer-Encoding: chunked\r\n");
-    if (head.upgrade) out.append("Connection: Upgrade\r\nUpgrade: ").append(head.find("Upgrade").value_or("")).append("\r\n");
+    if (head.upgrade)
+        out.append("Connection: Upgrade\r\nUpgrade: ")
+            .append(head.find("Upgrade").value_or(""))
+            .append("\r\n");
     out.append("\r\n");
     return out;
 }
 
-// ---- one exchange ---------------------------------------------------------------------------------------------------
+// ---- one exchange
+// ---------------------------------------------------------------------------------------------------
 
 Task<Result<void>> ProxyExchange::begin(std::string const& head, bool fresh) {
     heard_ = false;
@@ -182,12 +190,14 @@ Task<Result<void>> ProxyExchange::read_head(bool to_head) {
             resume = 0;
             scan_ = scan_response_head(head_, to_head);
             if (!scan_.ok())
-                co_return fail(Code::unavailable, "proxy", "port " + std::to_string(port_) + " broke HTTP: " + std::string(scan_.text()));
+                co_return fail(Code::unavailable, "proxy",
+                               "port " + std::to_string(port_) + " broke HTTP: " + std::string(scan_.text()));
             if (scan_.status_code >= 200 || scan_.status_code == 101) co_return Result<void>();
             continue;  // 100, 103: not ours to pass on
         }
         if (upstream_->buffered().size() > options().head_bytes)
-            co_return fail(Code::unavailable, "proxy", "port " + std::to_string(port_) + " sent too large a head");
+            co_return fail(Code::unavailable, "proxy",
+                           "port " + std::to_string(port_) + " sent too large a head");
         // A handler behind the port may think as long as it likes; our client's leaving ends the wait.
         auto got = co_await upstream_->more(Deadline::never());
         if (!got) co_return unreachable(port_, got.error().message());
@@ -222,7 +232,9 @@ void ProxyExchange::fill_answer(Answer& answer, bool to_head) const {
     });
     for_each_field(scan_.field_lines, [&](std::string_view name, std::string_view value) {
         bool const length = iequals(name, "Content-Length");
-        if (hop_by_hop(name) || iequals(name, "Date") || (length && !to_head) || (!length && has_token(connection, name))) return;
+        if (hop_by_hop(name) || iequals(name, "Date") || (length && !to_head) ||
+            (!length && has_token(connection, name)))
+            return;
         answer.headers.add(name, std::string(value));
     });
     if (scan_.status_code == 101) {
@@ -270,7 +282,10 @@ Task<Result<void>> ProxyExchange::relay_body(Writer& writer) {
             if (!writer.out().empty())
                 if (auto sent = co_await writer.flush(); !sent) co_return sent;
         } else if (had > 0) {
-            std::string_view const piece = scan_.body == BodyKind::length ? block.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, had))) : block;
+            std::string_view const piece =
+                scan_.body == BodyKind::length
+                    ? block.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(left, had)))
+                    : block;
             if (auto sent = co_await writer.write(piece); !sent) co_return sent;
             left -= piece.size();
             upstream_->consume(piece.size());
@@ -281,14 +296,16 @@ Task<Result<void>> ProxyExchange::relay_body(Writer& writer) {
         if (!got) co_return Failure(got.error());
         if (*got > 0) continue;
         if (scan_.body == BodyKind::until_close) break;
-        co_return fail(Code::io, "proxy", "port " + std::to_string(port_) + " closed the connection inside its answer");
+        co_return fail(Code::io, "proxy",
+                       "port " + std::to_string(port_) + " closed the connection inside its answer");
     }
     done();
     co_return Result<void>();
 }
 
 void ProxyExchange::done() {
-    if (upstream_ && body_done_ && scan_.keep_alive && upstream_->buffered().empty() && scan_.body != BodyKind::until_close)
+    if (upstream_ && body_done_ && scan_.keep_alive && upstream_->buffered().empty() &&
+        scan_.body != BodyKind::until_close)
         proxy_.give_back(std::move(upstream_));
     upstream_.reset();
 }
@@ -336,7 +353,8 @@ class DuplexRelay final : public Producer {
 
 class Tunnel final : public Upgrade {
   public:
-    Tunnel(std::unique_ptr<ReverseProxy::Upstream> upstream, Duration stall) : upstream_(std::move(upstream)), stall_(stall) {}
+    Tunnel(std::unique_ptr<ReverseProxy::Upstream> upstream, Duration stall)
+        : upstream_(std::move(upstream)), stall_(stall) {}
     Task<void> run(Stream& client, std::string early) override {
         std::string for_client(upstream_->buffered());
         co_await tunnel(client, *upstream_->stream, std::move(for_client), std::move(early), stall_);
@@ -357,7 +375,8 @@ Task<Result<Answer>> ReverseProxy::forward(Call& call, unsigned short port, std:
     if (head.has_body()) {
         // A body cannot be sent twice, so it does not ride on a connection that may be closing.
         if (auto begun = co_await exchange->begin(request, true); !begun) co_return Failure(begun.error());
-        co_return Answer::stream("", std::make_unique<DuplexRelay>(std::move(exchange), *call.body, head.chunked));
+        co_return Answer::stream(
+            "", std::make_unique<DuplexRelay>(std::move(exchange), *call.body, head.chunked));
     }
     for (bool fresh = head.upgrade;; fresh = true) {
         auto begun = co_await exchange->begin(request, fresh);

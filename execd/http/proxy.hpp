@@ -1,6 +1,6 @@
-// ReverseProxy: HTTP and WebSockets to a port of this container, both ways without buffering: 127.0.0.1 first, ::1 when
-// nobody listens there. Hop-by-hop headers and our own credentials stay here. Upstream connections are kept and used
-// again. Source: contracts/opensandbox.md §1.11.
+// ReverseProxy: HTTP and WebSockets to a port of this container, both ways without buffering: 127.0.0.1
+// first, ::1 when nobody listens there. Hop-by-hop headers and our own credentials stay here. Upstream
+// connections are kept and used again. Source: contracts/opensandbox.md §1.11.
 //
 // Thread: the reactor. Owner: the daemon.
 #pragma once
@@ -32,8 +32,8 @@ class ReverseProxy {
     ReverseProxy(ReverseProxy const&) = delete;
     ReverseProxy& operator=(ReverseProxy const&) = delete;
 
-    /// `target` is the raw path and query for the upstream ("/x?y=1"). Code::unavailable with the port in its text when
-    /// nothing answers there.
+    /// `target` is the raw path and query for the upstream ("/x?y=1"). Code::unavailable with the port in its
+    /// text when nothing answers there.
     [[nodiscard]] Task<Result<Answer>> forward(Call& call, unsigned short port, std::string target);
 
     [[nodiscard]] std::size_t idle_upstreams() const;
@@ -52,7 +52,9 @@ class ReverseProxy {
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-/// Bytes both ways until one side ended and the other was given a moment; neither frames nor messages are looked at.
-[[nodiscard]] Task<void> tunnel(Stream& a, Stream& b, std::string early_for_a, std::string early_for_b, Duration stall);
+/// Bytes both ways until one side ended and the other was given a moment; neither frames nor messages are
+/// looked at.
+[[nodiscard]] Task<void> tunnel(Stream& a, Stream& b, std::string early_for_a, std::string early_for_b,
+                                Duration stall);
 
 }  // namespace execd::http

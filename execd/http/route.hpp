@@ -1,7 +1,8 @@
 // Rows, dialects and calls: what a route is, who shapes its errors, and what a handler gets.
 //
-// A row is data: method, path, guard, policies, documentation and an invoke function. The router refuses ambiguous
-// tables at start; OpenAPI, the docs and the "every route without a token" test are derived from the rows.
+// A row is data: method, path, guard, policies, documentation and an invoke function. The router refuses
+// ambiguous tables at start; OpenAPI, the docs and the "every route without a token" test are derived from
+// the rows.
 #pragma once
 #include <functional>
 #include <map>
@@ -28,7 +29,7 @@ struct Row;
 
 /// Where a connection came in.
 struct ListenerInfo {
-    std::string name;     // "tcp:8080", "unix:/run/execd.sock"
+    std::string name;         // "tcp:8080", "unix:/run/execd.sock"
     unsigned short port = 0;  // 0 for unix sockets
 };
 
@@ -49,10 +50,10 @@ struct Call {
     Loop* loop = nullptr;
     BodyReader* body = nullptr;
     Principal principal;
-    std::string peer;         // address of the client, without port
-    std::string path;         // raw path after target stages (a self-proxy prefix is gone)
-    std::string mount;        // what the target stages took off, e.g. "/proxy/44772"
-    Pairs params;             // decoded path parameters, in order of the row's pattern
+    std::string peer;   // address of the client, without port
+    std::string path;   // raw path after target stages (a self-proxy prefix is gone)
+    std::string mount;  // what the target stages took off, e.g. "/proxy/44772"
+    Pairs params;       // decoded path parameters, in order of the row's pattern
     bool self_proxied = false;
     std::string request_id;
 
@@ -61,14 +62,16 @@ struct Call {
     [[nodiscard]] Pairs const& query() const;
     [[nodiscard]] std::optional<std::string_view> query_value(std::string_view name) const;
     [[nodiscard]] std::vector<std::string> query_values(std::string_view name) const;
-    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const { return head->find(name); }
+    [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const {
+        return head->find(name);
+    }
 
   private:
     mutable std::optional<Pairs> query_;
 };
 
-/// What happens to the handler when its client goes away: it runs on (its output is dropped), it is cancelled, or it
-/// is cancelled after the row's `interrupt` ran.
+/// What happens to the handler when its client goes away: it runs on (its output is dropped), it is
+/// cancelled, or it is cancelled after the row's `interrupt` ran.
 enum class OnDisconnect { keep, cancel, interrupt };
 /// open: liveness, readiness and static assets only.
 enum class Access { token, open };
@@ -78,7 +81,8 @@ enum class BodyPolicy { none, json, multipart, form, raw };
 using SyncHandler = std::function<Result<Answer>(Call&)>;
 using Handler = std::function<Task<Result<Answer>>(Call&)>;
 
-/// Two rows of the same shape need guards of different names; at most one of them may be unguarded (the fallback).
+/// Two rows of the same shape need guards of different names; at most one of them may be unguarded (the
+/// fallback).
 struct Guard {
     std::string_view name;  // empty: always
     bool (*admits)(Head const&, ListenerInfo const&) = nullptr;
@@ -108,18 +112,19 @@ struct Row {
     SyncHandler sync;  // exactly one of sync and invoke
     Handler invoke;
     std::function<void(Call&)> interrupt;  // OnDisconnect::interrupt only
-    Dialect* dialect = nullptr;  // set by the router
+    Dialect* dialect = nullptr;            // set by the router
 };
 
-/// A wire contract's manners: who shapes 404, 405, OPTIONS, HEAD, errors, and where credentials are looked for.
-/// One object a dialect, owned by the daemon, stateless towards requests.
+/// A wire contract's manners: who shapes 404, 405, OPTIONS, HEAD, errors, and where credentials are looked
+/// for. One object a dialect, owned by the daemon, stateless towards requests.
 class Dialect {
   public:
     virtual ~Dialect() = default;
     [[nodiscard]] virtual std::string_view name() const = 0;
     [[nodiscard]] virtual Answer error(Error const& error, Call const* call) = 0;
     [[nodiscard]] virtual Answer not_found(Head const& head) = 0;
-    [[nodiscard]] virtual Answer method_not_allowed(Head const& head, std::vector<std::string> const& allowed) = 0;
+    [[nodiscard]] virtual Answer method_not_allowed(Head const& head,
+                                                    std::vector<std::string> const& allowed) = 0;
     [[nodiscard]] virtual Answer unauthorized(Head const& head, Error const& why) = 0;
     /// A head that broke HTTP's rules; `head` may be half parsed.
     [[nodiscard]] virtual Answer bad_request(HeadRefusal const& fault);
@@ -140,13 +145,14 @@ struct Ownership {
 class Router {
   public:
     /// Refuses tables that are ambiguous or malformed, naming both rows.
-    [[nodiscard]] static Result<std::unique_ptr<Router>> build(std::vector<Row> rows, std::vector<Ownership> owners);
+    [[nodiscard]] static Result<std::unique_ptr<Router>> build(std::vector<Row> rows,
+                                                               std::vector<Ownership> owners);
     ~Router();
 
     struct Match {
-        Row const* row = nullptr;            // null: not found or wrong method
-        std::vector<std::string> allowed;    // methods of this path, when only the method was wrong
-        bool bad_encoding = false;           // a broken percent escape in a parameter
+        Row const* row = nullptr;          // null: not found or wrong method
+        std::vector<std::string> allowed;  // methods of this path, when only the method was wrong
+        bool bad_encoding = false;         // a broken percent escape in a parameter
         bool head_as_get = false;
     };
     /// Fills `params`. `path` is raw.

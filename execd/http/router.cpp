@@ -59,11 +59,13 @@ struct Router::Node {
         std::vector<std::string_view> values;  // raw text of the parameters, tail last
     };
 
-    // Depth first, literals before parameters before tails: the most literal row wins whatever the order of the table.
-    // `accept` decides whether the rows at a node fit method and guard; going on otherwise lets a wider row match.
-    // No `rest`: the path is over. An empty one: it ended in a slash, which is a segment of its own ("/a//b", "/a//").
+    // Depth first, literals before parameters before tails: the most literal row wins whatever the order of
+    // the table. `accept` decides whether the rows at a node fit method and guard; going on otherwise lets a
+    // wider row match. No `rest`: the path is over. An empty one: it ended in a slash, which is a segment of
+    // its own ("/a//b", "/a//").
     template <class Accept>
-    bool walk(std::optional<std::string_view> rest, std::vector<std::string_view>& values, Accept const& accept) const {
+    bool walk(std::optional<std::string_view> rest, std::vector<std::string_view>& values,
+              Accept const& accept) const {
         if (!rest) {
             if (!here.empty() && accept(here, values)) return true;
         } else {
@@ -127,13 +129,16 @@ Result<std::unique_ptr<Router>> Router::build(std::vector<Row> rows, std::vector
             bool const same_method = other->method == row.method;
             if (same_method && other->guard.name == row.guard.name)
                 return fail(Code::internal, "route",
-                            label + " (" + row.operation_id + ") and " + other->method + " " + other->path + " (" +
-                                other->operation_id + ") cannot be told apart: give them different guards");
+                            label + " (" + row.operation_id + ") and " + other->method + " " + other->path +
+                                " (" + other->operation_id +
+                                ") cannot be told apart: give them different guards");
         }
         // Guarded rows are asked first, "*" last.
         slot->push_back(&row);
         std::stable_sort(slot->begin(), slot->end(), [](Row const* a, Row const* b) {
-            auto const rank = [](Row const* r) { return (r->guard.name.empty() ? 1 : 0) + (r->method == "*" ? 2 : 0); };
+            auto const rank = [](Row const* r) {
+                return (r->guard.name.empty() ? 1 : 0) + (r->method == "*" ? 2 : 0);
+            };
             return rank(a) < rank(b);
         });
     }
@@ -145,9 +150,11 @@ Router::Match Router::match(std::string_view method, std::string_view path, Head
     Match out;
     if (path.empty() || path.front() != '/') return out;
     std::string_view rest = path.substr(1);
-    // The twin with a trailing slash is the same resource (never a redirect); a tail row sees the slash itself.
+    // The twin with a trailing slash is the same resource (never a redirect); a tail row sees the slash
+    // itself.
     std::optional<std::string_view> trimmed;
-    if (!rest.empty()) trimmed = rest.size() > 1 && rest.back() == '/' ? rest.substr(0, rest.size() - 1) : rest;
+    if (!rest.empty())
+        trimmed = rest.size() > 1 && rest.back() == '/' ? rest.substr(0, rest.size() - 1) : rest;
     std::vector<std::string_view> values;
     auto const accept = [&](std::vector<Row const*> const& rows, std::vector<std::string_view> const&) {
         for (Row const* row : rows) {
@@ -175,7 +182,8 @@ Router::Match Router::match(std::string_view method, std::string_view path, Head
         if (name.ends_with("...")) {
             name.remove_suffix(3);
             // The tail keeps its slashes and a trailing one; it is decoded as a whole.
-            raw = raw.data() == nullptr ? std::string_view() : rest.substr(static_cast<std::size_t>(raw.data() - rest.data()));
+            raw = raw.data() == nullptr ? std::string_view()
+                                        : rest.substr(static_cast<std::size_t>(raw.data() - rest.data()));
         }
         auto value = percent_decode(raw);
         if (!value) {

@@ -31,7 +31,8 @@ struct Server::Listener {
     bool stopped = false;
 };
 
-Server::Server(Loop& loop, Router const& router, Limits limits, Authorize authorize, std::vector<TargetStage> stages)
+Server::Server(Loop& loop, Router const& router, Limits limits, Authorize authorize,
+               std::vector<TargetStage> stages)
     : loop_(&loop),
       router_(&router),
       limits_(limits),
@@ -131,7 +132,8 @@ Result<ListenerInfo> Server::listen_unix(std::string path) {
 }
 
 void Server::start() {
-    for (auto const& listener : listeners_) scope_.spawn("accept " + listener->info->name, accept_loop(*listener));
+    for (auto const& listener : listeners_)
+        scope_.spawn("accept " + listener->info->name, accept_loop(*listener));
 }
 
 Task<void> Server::accept_loop(Listener& listener) {
@@ -142,14 +144,17 @@ Task<void> Server::accept_loop(Listener& listener) {
             int err = fault::hit("accept");
             UniqueFd fd;
             if (err == 0) {
-                fd.reset(::accept4(listener.descriptor.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+                fd.reset(::accept4(listener.descriptor.native_handle(), nullptr, nullptr,
+                                   SOCK_NONBLOCK | SOCK_CLOEXEC));
                 err = fd ? 0 : errno;
             }
             if (err == EAGAIN) break;
             if (err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM) {
                 // The waiting client keeps its place in the backlog until descriptors are free again.
                 log::warn("http.accept_exhausted", {{"error", errno_text(err)}});
-                if (bool const slept = co_await loop_->clock().sleep_for(std::chrono::milliseconds(50)); !slept) co_return;
+                if (bool const slept = co_await loop_->clock().sleep_for(std::chrono::milliseconds(50));
+                    !slept)
+                    co_return;
                 break;
             }
             if (err != 0) continue;  // ECONNABORTED and the like: that client is gone
@@ -161,7 +166,8 @@ Task<void> Server::accept_loop(Listener& listener) {
 void Server::accepted(UniqueFd fd, int family, ListenerInfo const& listener) {
     ++counters_.accepted;
     auto connection = std::make_unique<Connection>(*this, std::move(fd), family, listener);
-    bool const over = live_.size() > limits_.connections || connection->of_its_client() > limits_.connections_per_client;
+    bool const over =
+        live_.size() > limits_.connections || connection->of_its_client() > limits_.connections_per_client;
     if (over) {
         ++counters_.refused;
         connection->refuse(kBusy);

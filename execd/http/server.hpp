@@ -1,8 +1,8 @@
-// Server: listeners, connections and their budgets. Hands each request through DESIGN's order: raw-header scan, target
-// stage, route lookup, authorisation (unknown paths too), body, handler.
+// Server: listeners, connections and their budgets. Hands each request through DESIGN's order: raw-header
+// scan, target stage, route lookup, authorisation (unknown paths too), body, handler.
 //
-// Thread: the reactor. Owner: the daemon. Shutdown: stop_accepting(), then drain(deadline): idle connections close at
-// once, busy ones get `Connection: close` and until the deadline to finish.
+// Thread: the reactor. Owner: the daemon. Shutdown: stop_accepting(), then drain(deadline): idle connections
+// close at once, busy ones get `Connection: close` and until the deadline to finish.
 #pragma once
 #include <functional>
 #include <list>
@@ -20,11 +20,11 @@ namespace execd::http {
 
 struct Limits {
     std::size_t head_bytes = 64U << 10;
-    Duration head = std::chrono::seconds(30);           // from a request's first byte to its empty line
-    Duration idle = std::chrono::seconds(120);          // between requests (clients keep theirs for 30 to 60 s)
+    Duration head = std::chrono::seconds(30);   // from a request's first byte to its empty line
+    Duration idle = std::chrono::seconds(120);  // between requests (clients keep theirs for 30 to 60 s)
     Duration body_progress = std::chrono::seconds(60);  // without a byte of the body
     Duration write_stall = std::chrono::seconds(60);    // without the client taking a byte
-    Duration linger = std::chrono::seconds(5);          // reading on after the last answer, so that it is not reset
+    Duration linger = std::chrono::seconds(5);  // reading on after the last answer, so that it is not reset
     std::uint64_t requests_per_connection = 1'000'000;
     std::uint64_t drain_body = 256U << 10;  // unread body bytes swallowed to keep a connection alive
     std::size_t connections = 20'000;
@@ -32,8 +32,8 @@ struct Limits {
     std::uint64_t buffered_bodies = 256U << 20;  // bytes of bodies held in memory over all connections
 };
 
-/// May rewrite `call.path` and `call.mount` (a proxy to ourselves) or answer by itself (a proxy to another port).
-/// Runs before route lookup.
+/// May rewrite `call.path` and `call.mount` (a proxy to ourselves) or answer by itself (a proxy to another
+/// port). Runs before route lookup.
 using TargetStage = std::function<void(Call& call)>;
 using Authorize = std::function<Result<Principal>(Call const& call, Dialect& dialect)>;
 
@@ -48,13 +48,14 @@ class Connection;
 
 class Server {
   public:
-    Server(Loop& loop, Router const& router, Limits limits, Authorize authorize, std::vector<TargetStage> stages);
+    Server(Loop& loop, Router const& router, Limits limits, Authorize authorize,
+           std::vector<TargetStage> stages);
     ~Server();
     Server(Server const&) = delete;
     Server& operator=(Server const&) = delete;
 
-    /// Port 0 takes any free one. An empty host is dual stack (IPv4 alone where there is no IPv6). Returns what was
-    /// bound; nothing is accepted before start().
+    /// Port 0 takes any free one. An empty host is dual stack (IPv4 alone where there is no IPv6). Returns
+    /// what was bound; nothing is accepted before start().
     [[nodiscard]] Result<ListenerInfo> listen_tcp(std::string host, unsigned short port);
     /// Replaces a stale socket file; removed again at the end.
     [[nodiscard]] Result<ListenerInfo> listen_unix(std::string path);

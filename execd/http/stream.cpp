@@ -26,12 +26,14 @@ Failure io_failure(std::string_view where, int err) {
     return Failure(Error{Code::io, std::string(where), err, {}});
 }
 
-// Ends one pending operation (and not its neighbours on the same socket) when the deadline passes. The coroutine's own
-// cancellation is passed on: binding a slot would otherwise cut it off.
+// Ends one pending operation (and not its neighbours on the same socket) when the deadline passes. The
+// coroutine's own cancellation is passed on: binding a slot would otherwise cut it off.
 class OpDeadline {
   public:
-    OpDeadline(asio::cancellation_state const& outer, Clock& clock, Deadline at) : outer_(outer.slot()), timer_(clock) {
-        if (outer_.is_connected()) outer_.assign([this](asio::cancellation_type type) { signal_.emit(type); });
+    OpDeadline(asio::cancellation_state const& outer, Clock& clock, Deadline at)
+        : outer_(outer.slot()), timer_(clock) {
+        if (outer_.is_connected())
+            outer_.assign([this](asio::cancellation_type type) { signal_.emit(type); });
         timer_.arm(at, [this] { expire(); });
     }
     ~OpDeadline() {
@@ -55,7 +57,8 @@ class OpDeadline {
 
 Failure failure_of(boost::system::error_code ec, bool expired, std::string_view where) {
     if (expired) return fail(Code::timed_out, where);
-    if (ec == asio::error::operation_aborted || ec == asio::error::bad_descriptor) return fail(Code::cancelled, where);
+    if (ec == asio::error::operation_aborted || ec == asio::error::bad_descriptor)
+        return fail(Code::cancelled, where);
     return io_failure(where, ec.value());
 }
 
@@ -63,7 +66,8 @@ Failure failure_of(boost::system::error_code ec, bool expired, std::string_view 
 
 Stream::Stream(Loop& loop, UniqueFd fd, int family)
     : loop_(&loop),
-      socket_(loop.io(), asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.release()) {
+      socket_(loop.io(), asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP),
+              fd.release()) {
     if (family != AF_UNIX) {
         int const one = 1;
         ::setsockopt(native(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -76,7 +80,8 @@ Task<Result<std::unique_ptr<Stream>>> Stream::connect(Loop& loop, std::string ip
                                                       Deadline deadline) {
     sockaddr_storage address{};
     socklen_t length = 0;
-    if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address); ::inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
+    if (auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
+        ::inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
         v4->sin_port = htons(port);
         length = sizeof *v4;
@@ -195,14 +200,16 @@ Task<Result<void>> Stream::write(std::string_view bytes, Duration stall) {
 
 Task<Result<void>> Stream::wait_writable(Deadline deadline) {
     OpDeadline limit(co_await asio::this_coro::cancellation_state, loop_->clock(), deadline);
-    auto [ec] = co_await socket_.async_wait(Socket::wait_write, asio::bind_cancellation_slot(limit.slot(), kAsTuple));
+    auto [ec] =
+        co_await socket_.async_wait(Socket::wait_write, asio::bind_cancellation_slot(limit.slot(), kAsTuple));
     if (ec) co_return failure_of(ec, limit.expired(), "write");
     co_return Result<void>();
 }
 
 Task<Result<void>> Stream::wait_readable(Deadline deadline) {
     OpDeadline limit(co_await asio::this_coro::cancellation_state, loop_->clock(), deadline);
-    auto [ec] = co_await socket_.async_wait(Socket::wait_read, asio::bind_cancellation_slot(limit.slot(), kAsTuple));
+    auto [ec] =
+        co_await socket_.async_wait(Socket::wait_read, asio::bind_cancellation_slot(limit.slot(), kAsTuple));
     if (ec) co_return failure_of(ec, limit.expired(), "read");
     co_return Result<void>();
 }
@@ -225,8 +232,9 @@ Task<Result<void>> Stream::send_file(int file, std::uint64_t offset, std::uint64
                     t.err = e;
                     break;
                 }
-                ssize_t const n =
-                    ::sendfile(to, file, &at, static_cast<std::size_t>(std::min<std::uint64_t>(length - t.sent, kSendFileStep)));
+                ssize_t const n = ::sendfile(
+                    to, file, &at,
+                    static_cast<std::size_t>(std::min<std::uint64_t>(length - t.sent, kSendFileStep)));
                 if (n > 0) {
                     t.sent += static_cast<std::uint64_t>(n);
                 } else if (n == 0) {

@@ -1,8 +1,9 @@
-// Stream: one connected byte stream (TCP or unix socket), ours to read, write, watch and close. The only place that
-// touches the concrete socket; everything above is free of stream types.
+// Stream: one connected byte stream (TCP or unix socket), ours to read, write, watch and close. The only
+// place that touches the concrete socket; everything above is free of stream types.
 //
 // Thread: the reactor. Owner: a Connection, a proxy's upstream pool, or an upgraded handler.
-// Errors: Code::disconnected when the peer went away, Code::timed_out when a deadline passed, Code::io otherwise.
+// Errors: Code::disconnected when the peer went away, Code::timed_out when a deadline passed, Code::io
+// otherwise.
 #pragma once
 #include <sys/uio.h>
 
@@ -34,22 +35,24 @@ class Stream {
 
     /// At least one byte; 0 is the orderly end of the peer's side.
     [[nodiscard]] Task<Result<std::size_t>> read_some(std::span<char> into, Deadline deadline);
-    /// Everything, in order. The deadline is for progress: it starts over whenever bytes were taken by the kernel.
+    /// Everything, in order. The deadline is for progress: it starts over whenever bytes were taken by the
+    /// kernel.
     [[nodiscard]] Task<Result<void>> write(std::span<iovec> pieces, Duration stall);
     [[nodiscard]] Task<Result<void>> write(std::string_view bytes, Duration stall);
     /// As much as the kernel takes at once without waiting (may be 0); the caller hands the rest to write().
     [[nodiscard]] Result<std::size_t> try_write(std::span<iovec const> pieces);
     /// As much as is there at once; no value when nothing is.
     [[nodiscard]] Result<std::size_t> try_read(std::span<char> into, bool& would_block);
-    /// Reads once in the background; `done` runs from the reactor and may outlive this stream, `into` must live until
-    /// it runs or the stream is closed. At most one read may be pending.
+    /// Reads once in the background; `done` runs from the reactor and may outlive this stream, `into` must
+    /// live until it runs or the stream is closed. At most one read may be pending.
     void start_read(std::span<char> into, std::function<void(Result<std::size_t>)> done);
     /// Ends a pending read with Code::cancelled (a pending write too).
     void cancel_read();
     [[nodiscard]] Task<Result<void>> wait_writable(Deadline deadline);
     [[nodiscard]] Task<Result<void>> wait_readable(Deadline deadline);
     /// `length` bytes of `file` from `offset`, by sendfile on the bulk lane. A file that shrank is an Error.
-    [[nodiscard]] Task<Result<void>> send_file(int file, std::uint64_t offset, std::uint64_t length, Duration stall);
+    [[nodiscard]] Task<Result<void>> send_file(int file, std::uint64_t offset, std::uint64_t length,
+                                               Duration stall);
 
     /// No more bytes from us; the peer sees an end of file.
     void shutdown_write();

@@ -23,7 +23,9 @@ Task<void> pump(Stream& from, Stream& to, std::string early, Duration stall, Sta
         Deadline const deadline =
             state.one_ended ? Deadline::in(from.loop().clock(), kHalfOpen) : Deadline::never();
         auto got = co_await from.read_some(block, deadline);
-        if (!got && got.error().code == Code::cancelled && from.open() && state.one_ended && deadline.is_never()) continue;
+        if (!got && got.error().code == Code::cancelled && from.open() && state.one_ended &&
+            deadline.is_never())
+            continue;
         if (!got || *got == 0) {
             good = got.has_value();
             break;
@@ -45,7 +47,8 @@ Task<void> pump(Stream& from, Stream& to, std::string early, Duration stall, Sta
 
 Task<void> tunnel(Stream& a, Stream& b, std::string early_for_a, std::string early_for_b, Duration stall) {
     State state;
-    co_await both(pump(a, b, std::move(early_for_b), stall, state), pump(b, a, std::move(early_for_a), stall, state));
+    co_await both(pump(a, b, std::move(early_for_b), stall, state),
+                  pump(b, a, std::move(early_for_a), stall, state));
     a.close();
     b.close();
 }

@@ -92,7 +92,8 @@ Task<Result<void>> WebSocket::send_frame(WsOpcode opcode, std::string prefix, st
     Clock& clock = stream_.loop().clock();
     Deadline const turn = Deadline::in(clock, options_.write_stall);
     while (writing_)
-        if (bool const woken = co_await write_free_.wait(clock, turn); !woken) co_return fail(Code::timed_out, "websocket");
+        if (bool const woken = co_await write_free_.wait(clock, turn); !woken)
+            co_return fail(Code::timed_out, "websocket");
     struct Turn {
         WebSocket& self;
         explicit Turn(WebSocket& s) : self(s) { self.writing_ = true; }
@@ -155,14 +156,18 @@ class WebSocketUpgrade final : public Upgrade {
     WsOptions options_;
 };
 
-std::string_view field(Head const& head, std::string_view name) { return head.find(name).value_or(std::string_view()); }
+std::string_view field(Head const& head, std::string_view name) {
+    return head.find(name).value_or(std::string_view());
+}
 
 }  // namespace
 
-bool is_websocket_request(Head const& head) { return head.upgrade && has_token(field(head, "Upgrade"), "websocket"); }
+bool is_websocket_request(Head const& head) {
+    return head.upgrade && has_token(field(head, "Upgrade"), "websocket");
+}
 
-Answer upgrade_to_websocket(Head const& head, std::unique_ptr<WebSocketHandler> handler, std::string_view protocol,
-                            WsOptions options) {
+Answer upgrade_to_websocket(Head const& head, std::unique_ptr<WebSocketHandler> handler,
+                            std::string_view protocol, WsOptions options) {
     WsRequest const request{head.method,
                             static_cast<int>(head.minor_version),
                             field(head, "Upgrade"),

@@ -1,5 +1,5 @@
-// WebSocket: messages over an upgraded stream. Control frames are handled inside: pings answered, keep-alive pings
-// sent, the close handshake ends with closing the TCP connection (contracts/opensandbox.md §13.7).
+// WebSocket: messages over an upgraded stream. Control frames are handled inside: pings answered, keep-alive
+// pings sent, the close handshake ends with closing the TCP connection (contracts/opensandbox.md §13.7).
 //
 // Thread: the reactor. One coroutine may receive while others send; sends are taken one after the other.
 #pragma once
@@ -33,7 +33,9 @@ class WebSocket {
     /// The next whole message. Code::disconnected when the peer closed (close_code() says how) or went away,
     /// Code::timed_out when it was silent too long, Code::decode when it broke the protocol (it was told so).
     [[nodiscard]] Task<Result<WsMessage>> receive();
-    [[nodiscard]] Task<Result<void>> send_text(std::string_view text) { return send(WsOpcode::text, {}, text); }
+    [[nodiscard]] Task<Result<void>> send_text(std::string_view text) {
+        return send(WsOpcode::text, {}, text);
+    }
     /// `prefix` and `data` are one message: a type byte in front of bytes that lie elsewhere.
     [[nodiscard]] Task<Result<void>> send_binary(std::string_view prefix, std::string_view data) {
         return send(WsOpcode::binary, prefix, data);
@@ -72,8 +74,9 @@ class WebSocketHandler {
     [[nodiscard]] virtual Task<void> serve(WebSocket& socket) = 0;
 };
 
-/// Checks the upgrade request; the answer is 101 with the handshake, or a refusal in plain text as the contract has it
-/// (400 `Bad Request`, contracts/opensandbox.md §13.8). `protocol` is the chosen subprotocol, or empty.
+/// Checks the upgrade request; the answer is 101 with the handshake, or a refusal in plain text as the
+/// contract has it (400 `Bad Request`, contracts/opensandbox.md §13.8). `protocol` is the chosen subprotocol,
+/// or empty.
 [[nodiscard]] Answer upgrade_to_websocket(Head const& head, std::unique_ptr<WebSocketHandler> handler,
                                           std::string_view protocol = {}, WsOptions options = {});
 [[nodiscard]] bool is_websocket_request(Head const& head);

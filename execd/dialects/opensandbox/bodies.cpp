@@ -23,7 +23,8 @@ std::string go_kind(wire::Ops const* ops) {
     if (ops == nullptr) return "value";
     switch (ops->kind) {
         case wire::Kind::boolean: return "bool";
-        case wire::Kind::integer: return std::string(ops->is_signed ? "int" : "uint") + std::to_string(ops->width * 8);
+        case wire::Kind::integer:
+            return std::string(ops->is_signed ? "int" : "uint") + std::to_string(ops->width * 8);
         case wire::Kind::number: return "float64";
         case wire::Kind::string: return "string";
         case wire::Kind::list: return "[]" + go_kind(ops->element);
@@ -54,8 +55,8 @@ std::string go_text(wire::Fault const& fault) {
     std::string const path = wire::dotted(fault.loc);
     if (path.starts_with("body.")) where += (where.empty() ? "" : ".") + path.substr(5);
     return "json: cannot unmarshal " + std::string(fault.input_kind) +
-           (fault.input_kind == "number" ? " " + fault.input : std::string()) + " into Go struct field " + where + " of type " +
-           go_kind(fault.expected);
+           (fault.input_kind == "number" ? " " + fault.input : std::string()) + " into Go struct field " +
+           where + " of type " + go_kind(fault.expected);
 }
 
 std::string_view go_tag(wire::Fault const& fault) {
@@ -67,8 +68,8 @@ std::string_view go_tag(wire::Fault const& fault) {
 }  // namespace
 
 std::string validator_text(std::string_view type, std::string_view field, std::string_view tag) {
-    return "Key: '" + std::string(type) + "." + std::string(field) + "' Error:Field validation for '" + std::string(field) +
-           "' failed on the '" + std::string(tag) + "' tag";
+    return "Key: '" + std::string(type) + "." + std::string(field) + "' Error:Field validation for '" +
+           std::string(field) + "' failed on the '" + std::string(tag) + "' tag";
 }
 
 std::optional<std::string> decode_text(std::string_view text, wire::Ops const& ops, void* out, bool strict) {
@@ -81,7 +82,8 @@ std::optional<std::string> decode_text(std::string_view text, wire::Ops const& o
     return go_text(faults.front());
 }
 
-Task<std::optional<http::Answer>> read_body(http::Call& call, wire::Ops const& ops, void* out, BodyTexts texts) {
+Task<std::optional<http::Answer>> read_body(http::Call& call, wire::Ops const& ops, void* out,
+                                            BodyTexts texts) {
     auto body = co_await call.body->read_all(call.row->body_limit);
     if (!body) co_return call.dialect->error(body.error(), &call);
     bool const blank = body->find_first_not_of(" \t\r\n") == std::string::npos;
@@ -95,7 +97,8 @@ Task<std::optional<http::Answer>> read_body(http::Call& call, wire::Ops const& o
     if (fault.stage == wire::Stage::rule)
         co_return refusal(400, code::kBody,
                           std::string(texts.validate) +
-                              validator_text(fault.object, fault.label.empty() ? fault.member : fault.label, go_tag(fault)));
+                              validator_text(fault.object, fault.label.empty() ? fault.member : fault.label,
+                                             go_tag(fault)));
     co_return refusal(400, code::kBody, std::string(texts.parse) + go_text(fault));
 }
 

@@ -1,5 +1,6 @@
-// Reading and writing bodies with Go's manners (contracts/opensandbox.md §0.12, §1.0): keys in any case, null is the
-// zero value, unknown keys ignored, only the first JSON value looked at; the error texts of the original.
+// Reading and writing bodies with Go's manners (contracts/opensandbox.md §0.12, §1.0): keys in any case, null
+// is the zero value, unknown keys ignored, only the first JSON value looked at; the error texts of the
+// original.
 #pragma once
 #include <string>
 #include <string_view>
@@ -23,7 +24,8 @@ struct BodyTexts {
 [[nodiscard]] Task<std::optional<http::Answer>> read_body(http::Call& call, wire::Ops const& ops, void* out,
                                                           BodyTexts texts = {});
 /// The same for a text that came otherwise (a multipart part). `strict` refuses trailing data.
-[[nodiscard]] std::optional<std::string> decode_text(std::string_view text, wire::Ops const& ops, void* out, bool strict);
+[[nodiscard]] std::optional<std::string> decode_text(std::string_view text, wire::Ops const& ops, void* out,
+                                                     bool strict);
 
 template <class T>
 [[nodiscard]] Task<std::optional<http::Answer>> read_body(http::Call& call, T& out, BodyTexts texts = {}) {

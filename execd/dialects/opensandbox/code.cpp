@@ -26,7 +26,8 @@ Answer code_failure(std::string_view before, Error const& error) {
     return refusal(status_of(error), code::kRuntime, std::string(before) + error.message());
 }
 
-// A MIME bundle with string values (the Go SDK takes nothing else), and text/plain under both of its names (§10).
+// A MIME bundle with string values (the Go SDK takes nothing else), and text/plain under both of its names
+// (§10).
 std::string results_of(kernels::Json const& data) {
     std::string out = "{";
     auto const add = [&out](std::string_view name, std::string_view text) {
@@ -49,7 +50,8 @@ std::string results_of(kernels::Json const& data) {
 
 class CodeStream final : public http::Producer {
   public:
-    CodeStream(Services& services, std::shared_ptr<kernels::Context> context, std::shared_ptr<kernels::Run> run)
+    CodeStream(Services& services, std::shared_ptr<kernels::Context> context,
+               std::shared_ptr<kernels::Run> run)
         : clock_(services.loop.clock()), context_(std::move(context)), run_(std::move(run)) {}
 
     Task<Result<void>> produce(http::Writer& writer) override {
@@ -85,7 +87,9 @@ class CodeStream final : public http::Producer {
         auto page = run_->log().read(from);
         event::Stamp const now = event::stamp(clock_);
         if (page.lost_events > 0)
-            event::text(out, "stderr", "[execd: " + std::to_string(page.lost_bytes) + " bytes of output were dropped here]\n", now);
+            event::text(
+                out, "stderr",
+                "[execd: " + std::to_string(page.lost_bytes) + " bytes of output were dropped here]\n", now);
         for (auto const& entry : page.entries) append_output(*entry.output, now, out);
         from = page.next;
         return page.end;
@@ -100,7 +104,10 @@ class CodeStream final : public http::Producer {
         } else if (auto const* display = std::get_if<kernels::DisplayData>(&output)) {
             event::result(out, results_of(display->data), now);
         } else if (auto const* gap = std::get_if<kernels::OutputGap>(&output)) {
-            event::text(out, "stderr", "[execd: " + std::to_string(gap->bytes) + " bytes of output were dropped here: " + gap->why + "]\n", now);
+            event::text(out, "stderr",
+                        "[execd: " + std::to_string(gap->bytes) +
+                            " bytes of output were dropped here: " + gap->why + "]\n",
+                        now);
         } else if (auto const* notice = std::get_if<kernels::Notice>(&output)) {
             event::text(out, "stderr", "[execd: " + notice->text + "]\n", now);
         }
@@ -110,13 +117,16 @@ class CodeStream final : public http::Producer {
         event::Stamp const now = event::stamp(clock_);
         kernels::RunOutcome const& outcome = run_->outcome();
         if (outcome.kind == kernels::RunOutcome::Kind::ok)
-            return event::complete(out, std::chrono::duration_cast<std::chrono::milliseconds>(took).count(), now);
+            return event::complete(out, std::chrono::duration_cast<std::chrono::milliseconds>(took).count(),
+                                   now);
         event::status(out, "error", now);
-        if (outcome.error) return event::error(out, outcome.error->name, outcome.error->value, outcome.error->traceback, now);
+        if (outcome.error)
+            return event::error(out, outcome.error->name, outcome.error->value, outcome.error->traceback,
+                                now);
         std::string const name = outcome.kind == kernels::RunOutcome::Kind::kernel_died ? "KernelDied"
                                  : outcome.kind == kernels::RunOutcome::Kind::cancelled ? "KeyboardInterrupt"
                                  : outcome.kind == kernels::RunOutcome::Kind::timed_out ? "TimeoutError"
-                                                                                         : "RuntimeError";
+                                                                                        : "RuntimeError";
         event::error(out, name, outcome.why, std::span(&outcome.why, outcome.why.empty() ? 0 : 1), now);
     }
 
@@ -143,10 +153,12 @@ Task<Result<Answer>> run_code(Services& services, Call& call) {
         co_return co_await start_command(services, call, std::move(command));
     }
     if (language == "sql")
-        co_return refusal(501, code::kNotSupported, "error running codes sql is not supported here: use a client inside a command");
+        co_return refusal(501, code::kNotSupported,
+                          "error running codes sql is not supported here: use a client inside a command");
     if (!is_kernel_language(language))
         co_return refusal(500, code::kRuntime,
-                          "error running codes unknown language: " + language + " (known: bash, python, java, javascript, typescript, go)");
+                          "error running codes unknown language: " + language +
+                              " (known: bash, python, java, javascript, typescript, go)");
     std::shared_ptr<kernels::Context> context;
     if (!request.context.id.empty()) {
         context = services.contexts->find(request.context.id);
@@ -160,7 +172,8 @@ Task<Result<Answer>> run_code(Services& services, Call& call) {
     spec.code = std::move(request.code);
     auto run = context->submit(std::move(spec));
     if (!run) co_return code_failure("error running codes ", run.error());
-    auto answer = Answer::stream("text/event-stream", std::make_unique<CodeStream>(services, std::move(context), std::move(*run)));
+    auto answer = Answer::stream("text/event-stream",
+                                 std::make_unique<CodeStream>(services, std::move(context), std::move(*run)));
     answer.headers.set("Cache-Control", "no-cache");
     answer.headers.set("X-Accel-Buffering", "no");
     co_return answer;
@@ -171,7 +184,9 @@ Task<Result<Answer>> create_context(Services& services, Call& call) {
     if (auto refused = co_await read_body(call, request)) co_return std::move(*refused);
     static constexpr std::string_view kBefore = "error creating code context. ";
     if (!is_kernel_language(request.language))
-        co_return refusal(500, code::kRuntime, std::string(kBefore) + "unknown language: " + request.language + " (known: bash, python, java, javascript, typescript, go)");
+        co_return refusal(500, code::kRuntime,
+                          std::string(kBefore) + "unknown language: " + request.language +
+                              " (known: bash, python, java, javascript, typescript, go)");
     kernels::ContextSpec spec;
     spec.language = request.language;
     if (!request.cwd.empty()) {
@@ -201,7 +216,8 @@ CodeContext described(kernels::Context const& context) {
 Result<Answer> list_contexts(Services& services, Call& call) {
     std::string_view const language = call.query_value("language").value_or("");
     if (language == "sql" || language == "command" || language == "background-command")
-        return refusal(500, code::kRuntime, "unsupported language context operation: " + std::string(language));
+        return refusal(500, code::kRuntime,
+                       "unsupported language context operation: " + std::string(language));
     CodeContexts list;
     for (auto const& context : services.contexts->list(language)) list.push_back(described(*context));
     return json(to_json(list));
@@ -218,18 +234,21 @@ Task<Result<Answer>> delete_context(Services& services, Call& call) {
     if (done) co_return Answer::empty();
     if (done.error().code == Code::not_found)
         co_return refusal(404, code::kContextNotFound, "context " + call.param("id") + " not found");
-    co_return refusal(500, code::kRuntime, "error deleting code context " + call.param("id") + ". " + done.error().message());
+    co_return refusal(500, code::kRuntime,
+                      "error deleting code context " + call.param("id") + ". " + done.error().message());
 }
 
 Task<Result<Answer>> delete_contexts(Services& services, Call& call) {
     auto const language = call.query_value("language");
-    if (!language || language->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'language'");
+    if (!language || language->empty())
+        co_return refusal(400, code::kQuery, "missing query parameter 'language'");
     std::vector<std::string> ids;
     for (auto const& context : services.contexts->list(*language)) ids.push_back(context->id());
     for (auto const& id : ids) {
         auto done = co_await services.contexts->remove(id);
         if (!done && done.error().code != Code::not_found)
-            co_return refusal(500, code::kRuntime, "error deleting code context " + id + ". " + done.error().message());
+            co_return refusal(500, code::kRuntime,
+                              "error deleting code context " + id + ". " + done.error().message());
     }
     co_return Answer::empty();
 }
@@ -238,7 +257,8 @@ Task<Result<Answer>> delete_contexts(Services& services, Call& call) {
 
 void add_code(Services& services, std::vector<http::Row>& out) {
     Services* s = &services;
-    auto const add = [&out](std::string method, std::string path, std::string id, std::string doc) -> http::Row& {
+    auto const add = [&out](std::string method, std::string path, std::string id,
+                            std::string doc) -> http::Row& {
         http::Row& row = out.emplace_back();
         row.tag = "CodeInterpreting";
         row.method = std::move(method);
@@ -249,7 +269,8 @@ void add_code(Services& services, std::vector<http::Row>& out) {
         return row;
     };
     {
-        auto& row = add("POST", "/code", "runCode", "Runs code in a context; outputs and end as an event stream.");
+        auto& row =
+            add("POST", "/code", "runCode", "Runs code in a context; outputs and end as an event stream.");
         row.body = http::BodyPolicy::json;
         row.body_limit = 64U << 20;
         row.request = &wire::Codec<RunCodeRequest>::ops;
@@ -268,9 +289,8 @@ void add_code(Services& services, std::vector<http::Row>& out) {
         row.statuses = {{200, &wire::Codec<CodeContexts>::ops, "application/json", "Contexts"}};
         row.sync = [s](Call& call) { return list_contexts(*s, call); };
     }
-    add("DELETE", "/code/contexts", "deleteContextsByLanguage", "Ends all contexts of a language.").invoke = [s](Call& call) {
-        return delete_contexts(*s, call);
-    };
+    add("DELETE", "/code/contexts", "deleteContextsByLanguage", "Ends all contexts of a language.").invoke =
+        [s](Call& call) { return delete_contexts(*s, call); };
     {
         auto& row = add("GET", "/code/contexts/{id}", "getContext", "One context.");
         row.statuses = {{200, &wire::Codec<CodeContext>::ops, "application/json", "The context"}};

@@ -64,7 +64,9 @@ class CommandStream final : public http::Producer {
         for (auto const& slice : batch.slices) {
             bool const err = slice.stream == shell::Stream::err;
             if (slice.lost > 0) {
-                event::text(out, "stderr", "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n", now);
+                event::text(out, "stderr",
+                            "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n",
+                            now);
                 continue;
             }
             auto const emit = [&](shell::Line const& line) { append_line(line, err, now, out); };
@@ -74,7 +76,8 @@ class CommandStream final : public http::Producer {
 
     void append_line(shell::Line const& line, bool err, event::Stamp now, std::string& out) const {
         std::string_view text = line.text;
-        if (bare_lines_ && line.terminator > 0) text = line.content().empty() ? std::string_view("\n") : line.content();
+        if (bare_lines_ && line.terminator > 0)
+            text = line.content().empty() ? std::string_view("\n") : line.content();
         event::text(out, err ? "stderr" : "stdout", text, now);
     }
 
@@ -88,7 +91,8 @@ class CommandStream final : public http::Producer {
         event::Stamp const now = event::stamp(clock_);
         shell::Verdict const& verdict = *run_->verdict();
         if (verdict.success()) {
-            auto const took = std::chrono::duration_cast<std::chrono::milliseconds>(verdict.at - run_->started_at());
+            auto const took =
+                std::chrono::duration_cast<std::chrono::milliseconds>(verdict.at - run_->started_at());
             return event::complete(out, std::max<std::int64_t>(took.count(), 0), now);
         }
         std::string const text = end_text(verdict);
@@ -96,7 +100,8 @@ class CommandStream final : public http::Producer {
         // A hard timeout looks like any kill to this contract's clients; the second line tells people.
         std::vector<std::string> traceback{text};
         if (verdict.text() != text) traceback.push_back(verdict.text());
-        event::error(out, "CommandExecError", unstarted ? text : std::to_string(verdict.exit_code()), traceback, now);
+        event::error(out, "CommandExecError", unstarted ? text : std::to_string(verdict.exit_code()),
+                     traceback, now);
     }
 
     Services& services_;
@@ -117,8 +122,10 @@ http::Answer event_stream(std::unique_ptr<http::Producer> producer) {
 }  // namespace
 
 std::string end_text(shell::Verdict const& verdict) {
-    if (auto const* killed = std::get_if<shell::Signaled>(&verdict.status)) return "signal: " + shell::signal_text(killed->signal);
-    if (auto const* exited = std::get_if<shell::Exited>(&verdict.status); exited != nullptr && exited->code != 0)
+    if (auto const* killed = std::get_if<shell::Signaled>(&verdict.status))
+        return "signal: " + shell::signal_text(killed->signal);
+    if (auto const* exited = std::get_if<shell::Exited>(&verdict.status);
+        exited != nullptr && exited->code != 0)
         return "exit status " + std::to_string(exited->code);
     return verdict.text();
 }
@@ -128,8 +135,10 @@ bool wants_bare_lines(http::Head const& head) {
     return agent.starts_with("OpenSandbox-") && agent.find("-SDK/0.") != std::string_view::npos;
 }
 
-http::Answer foreground_stream(Services& services, http::Call const& call, std::shared_ptr<shell::Execution> run) {
-    return event_stream(std::make_unique<CommandStream>(services, std::move(run), wants_bare_lines(*call.head)));
+http::Answer foreground_stream(Services& services, http::Call const& call,
+                               std::shared_ptr<shell::Execution> run) {
+    return event_stream(
+        std::make_unique<CommandStream>(services, std::move(run), wants_bare_lines(*call.head)));
 }
 
 http::Answer background_stream(Services& services, shell::Execution const& run) {
@@ -137,7 +146,8 @@ http::Answer background_stream(Services& services, shell::Execution const& run) 
     event::Stamp const now = event::stamp(services.loop.clock());
     event::init(out, run.id(), now);
     event::ping(out, now);
-    bool const unstarted = run.verdict() && std::holds_alternative<shell::FailedToStart>(run.verdict()->ending);
+    bool const unstarted =
+        run.verdict() && std::holds_alternative<shell::FailedToStart>(run.verdict()->ending);
     if (unstarted) {
         std::string const text = run.verdict()->text();
         event::error(out, "CommandExecError", text, std::span(&text, 1), now);

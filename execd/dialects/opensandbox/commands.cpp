@@ -26,14 +26,17 @@ constexpr auto kStopGrace = std::chrono::seconds(3);
 constexpr std::string_view kBackground = "background-command";
 constexpr std::string_view kForeground = "command";
 
-Answer invalid(std::string_view why) { return refusal(400, code::kBody, std::string(kInvalid) + std::string(why)); }
+Answer invalid(std::string_view why) {
+    return refusal(400, code::kBody, std::string(kInvalid) + std::string(why));
+}
 
 std::optional<Answer> check(RunCommandRequest const& request) {
     bool const has_argv = request.argv.has_value();
     if (!has_argv && request.command.empty())
         return invalid(validator_text("RunCommandRequest", "Command", "required"));
     if (has_argv && !request.command.empty()) return invalid("exactly one of command and argv may be given");
-    if (has_argv && (request.argv->empty() || request.argv->front().empty())) return invalid("argv[0] must not be empty");
+    if (has_argv && (request.argv->empty() || request.argv->front().empty()))
+        return invalid("argv[0] must not be empty");
     if (request.gid && !request.uid) return invalid("uid is required when gid is provided");
     return std::nullopt;
 }
@@ -54,7 +57,8 @@ struct Directory {
     std::optional<Answer> refused;
 };
 
-Task<Directory> working_directory(Services& services, std::string text, shell::Environment const& environment) {
+Task<Directory> working_directory(Services& services, std::string text,
+                                  shell::Environment const& environment) {
     Directory out;
     auto path = expand(services, text, environment);
     if (!path) {
@@ -63,9 +67,11 @@ Task<Directory> working_directory(Services& services, std::string text, shell::E
     }
     out.path = *path;
     struct stat st {};
-    int const err = co_await services.loop.pool().run(Lane::metadata, [&st, &path] { return ::stat(path->c_str(), &st) == 0 ? 0 : errno; });
+    int const err = co_await services.loop.pool().run(
+        Lane::metadata, [&st, &path] { return ::stat(path->c_str(), &st) == 0 ? 0 : errno; });
     if (err != 0)
-        out.refused = invalid("working directory does not exist: " + *path + ": stat " + *path + ": " + go_errno(err));
+        out.refused =
+            invalid("working directory does not exist: " + *path + ": stat " + *path + ": " + go_errno(err));
     else if (!S_ISDIR(st.st_mode))
         out.refused = invalid("working directory path is not a directory: " + *path);
     co_return out;
@@ -88,7 +94,8 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     environment.overlay(request.envs);
     shell::ExecutionSpec spec;
     if (!request.cwd.empty() || !services.config.cwd.empty()) {
-        Directory directory = co_await working_directory(services, request.cwd.empty() ? services.config.cwd : request.cwd, environment);
+        Directory directory = co_await working_directory(
+            services, request.cwd.empty() ? services.config.cwd : request.cwd, environment);
         if (directory.refused) co_return std::move(*directory.refused);
         spec.cwd = directory.path;
         if (!request.envs.contains("PWD")) environment.set("PWD", directory.path);
@@ -111,8 +118,10 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     spec.merge_output = request.background;
     if (request.background) spec.journal.keep = shell::Keep::all;
     auto started = co_await services.executions->start(std::move(spec));
-    if (!started && started.error().code == Code::invalid_argument) co_return invalid(started.error().message());
-    if (!started) co_return refusal(500, code::kRuntime, "error running commands " + started.error().message());
+    if (!started && started.error().code == Code::invalid_argument)
+        co_return invalid(started.error().message());
+    if (!started)
+        co_return refusal(500, code::kRuntime, "error running commands " + started.error().message());
     if (request.background) co_return background_stream(services, **started);
     co_return foreground_stream(services, call, std::move(*started));
 }
@@ -134,20 +143,20 @@ Task<Result<Answer>> interrupt(Services& services, Call& call) {
         if (auto context = services.contexts->find(key)) {
             auto done = co_await context->interrupt();
             if (done) co_return Answer::empty();
-            co_return refusal(500, code::kRuntime, "error interruptting code context. " + done.error().message());
+            co_return refusal(500, code::kRuntime,
+                              "error interruptting code context. " + done.error().message());
         }
     }
     auto run = services.executions->find(key);
     if (!run) co_return refusal(500, code::kRuntime, "error interruptting code context. no such session");
     if (!run->running())
-        co_return refusal(500, code::kRuntime, "error interruptting code context. command session " + key + " is not running");
+        co_return refusal(500, code::kRuntime,
+                          "error interruptting code context. command session " + key + " is not running");
     co_await run->stop(kStopGrace);
     co_return Answer::empty();
 }
 
-wire::Timestamp stamp_of(WallTime at) {
-    return {std::chrono::time_point_cast<std::chrono::nanoseconds>(at)};
-}
+wire::Timestamp stamp_of(WallTime at) { return {std::chrono::time_point_cast<std::chrono::nanoseconds>(at)}; }
 
 std::shared_ptr<shell::Execution> find_command(Services& services, std::string const& id) {
     auto run = services.executions->find(id);
@@ -176,7 +185,8 @@ Result<Answer> command_status(Services& services, Call& call) {
 // The cursor is a byte offset (§0.9), whatever the specification calls it.
 class LogStream final : public http::Producer {
   public:
-    LogStream(std::shared_ptr<shell::Execution> run, shell::Position from) : run_(std::move(run)), from_(from) {}
+    LogStream(std::shared_ptr<shell::Execution> run, shell::Position from)
+        : run_(std::move(run)), from_(from) {}
     Task<Result<void>> produce(http::Writer& writer) override {
         shell::Cursor cursor = run_->journal().reader({.until = shell::Until::now, .position = from_});
         shell::Batch batch;
@@ -204,7 +214,8 @@ Result<Answer> command_logs(Services& services, Call& call) {
     bool const negative = text.starts_with('-');
     std::uint64_t cursor = 0;
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), cursor);
-    if (negative) return refusal(400, code::kBody, "error seek file: seek " + std::string(text) + ": invalid argument");
+    if (negative)
+        return refusal(400, code::kBody, "error seek file: seek " + std::string(text) + ": invalid argument");
     if (ec != std::errc() || end != text.data() + text.size()) cursor = 0;
     std::uint64_t const size = run->journal().written(shell::Stream::out);
     Answer answer;
@@ -229,7 +240,8 @@ void add_commands(Services& services, std::vector<http::Row>& out) {
     row.body_limit = 64U << 20;
     row.on_disconnect = http::OnDisconnect::keep;
     row.request = &wire::Codec<RunCommandRequest>::ops;
-    row.statuses = {{200, nullptr, "text/event-stream", "Events"}, {400, nullptr, "application/json", "Bad request"}};
+    row.statuses = {{200, nullptr, "text/event-stream", "Events"},
+                    {400, nullptr, "application/json", "Bad request"}};
     row.invoke = [s](Call& call) { return run_command(*s, call); };
     out.push_back(row);
 

@@ -36,7 +36,9 @@ Answer Dialect::error(Error const& error, http::Call const*) {
     }
 }
 
-Answer Dialect::not_found(http::Head const&) { return Answer::bytes(404, "text/plain", "404 page not found"); }
+Answer Dialect::not_found(http::Head const&) {
+    return Answer::bytes(404, "text/plain", "404 page not found");
+}
 
 Answer Dialect::unauthorized(http::Head const&, Error const&) {
     return json(R"({"error":"Unauthorized: invalid or missing header X-EXECD-ACCESS-TOKEN"})", 401);
@@ -44,8 +46,8 @@ Answer Dialect::unauthorized(http::Head const&, Error const&) {
 
 Answer Dialect::bad_request(http::HeadRefusal const& fault) {
     Answer answer = Answer::bytes(fault.status, "text/plain; charset=utf-8",
-                                  std::to_string(fault.status) + " " + std::string(http::reason_phrase(fault.status)) +
-                                      ": " + fault.reason);
+                                  std::to_string(fault.status) + " " +
+                                      std::string(http::reason_phrase(fault.status)) + ": " + fault.reason);
     answer.close = true;
     return answer;
 }

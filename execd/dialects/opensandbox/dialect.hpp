@@ -1,5 +1,5 @@
-// The OpenSandbox dialect's manners (contracts/opensandbox.md §1.0): bare `{"code","message"}` errors, a plain 404 for
-// everything unknown (there is no 405, no OPTIONS, no HEAD), 401 with `error`.
+// The OpenSandbox dialect's manners (contracts/opensandbox.md §1.0): bare `{"code","message"}` errors, a
+// plain 404 for everything unknown (there is no 405, no OPTIONS, no HEAD), 401 with `error`.
 #pragma once
 #include <string_view>
 
@@ -22,8 +22,8 @@ inline constexpr std::string_view kNotSupported = "NOT_SUPPORTED";
 inline constexpr std::string_view kUnavailable = "SERVICE_UNAVAILABLE";
 }  // namespace code
 
-/// `{"code":code,"message":message}`; both keys always there (opensandbox-1.1.md §2.4). 502 and 503 tell clients to
-/// retry at once, or their back-off makes a refusal cost seconds (§2.3).
+/// `{"code":code,"message":message}`; both keys always there (opensandbox-1.1.md §2.4). 502 and 503 tell
+/// clients to retry at once, or their back-off makes a refusal cost seconds (§2.3).
 [[nodiscard]] http::Answer refusal(unsigned status, std::string_view code, std::string_view message);
 
 /// A JSON text with the contract's content type.
@@ -34,7 +34,8 @@ class Dialect final : public http::Dialect {
     [[nodiscard]] std::string_view name() const override { return "opensandbox"; }
     [[nodiscard]] http::Answer error(Error const& error, http::Call const* call) override;
     [[nodiscard]] http::Answer not_found(http::Head const& head) override;
-    [[nodiscard]] http::Answer method_not_allowed(http::Head const& head, std::vector<std::string> const&) override {
+    [[nodiscard]] http::Answer method_not_allowed(http::Head const& head,
+                                                  std::vector<std::string> const&) override {
         return not_found(head);
     }
     [[nodiscard]] http::Answer unauthorized(http::Head const& head, Error const& why) override;

@@ -72,24 +72,29 @@ Answer lines(Services& services, Call& call, fs::OpenFile file) {
     }
     if (auto const text = call.query_value("limit")) {
         limit = positive(*text);
-        if (!limit) return refusal(400, code::kBody, "invalid query parameter 'limit': " + std::string(*text));
+        if (!limit)
+            return refusal(400, code::kBody, "invalid query parameter 'limit': " + std::string(*text));
     }
     if (call.header("Range"))
-        return refusal(400, code::kBody,
-                       "line-based reading (offset/limit) and byte range (Range header) are mutually exclusive");
-    return Answer::stream("text/plain; charset=utf-8",
-                          std::make_unique<LineStream>(fs::LineReader(*services.files, std::move(file), offset, limit)));
+        return refusal(
+            400, code::kBody,
+            "line-based reading (offset/limit) and byte range (Range header) are mutually exclusive");
+    return Answer::stream("text/plain; charset=utf-8", std::make_unique<LineStream>(fs::LineReader(
+                                                           *services.files, std::move(file), offset, limit)));
 }
 
 // Names beyond ASCII are sent percent-encoded in both forms (§1.8).
 std::string disposition(std::string_view name) {
-    bool const plain = std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    bool const plain =
+        std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
     if (plain) return http::content_disposition("attachment", name);
     std::string const encoded = http::percent_encode(name, http::Encode::unreserved);
     return "attachment; filename=\"" + encoded + "\"; filename*=UTF-8''" + encoded;
 }
 
-std::string_view field(Call const& call, std::string_view name) { return call.header(name).value_or(std::string_view()); }
+std::string_view field(Call const& call, std::string_view name) {
+    return call.header(name).value_or(std::string_view());
+}
 
 }  // namespace
 
@@ -100,18 +105,22 @@ Task<Result<Answer>> download(Services& services, Call& call) {
     if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
     auto opened = co_await fs::open_for_read(*services.files, *path);
     if (!opened && opened.error().code == Code::not_found)
-        co_return refusal(404, code::kFileNotFound, "file not found. file not found: " + *path + ": " + go_text(opened.error(), "open", *path));
+        co_return refusal(
+            404, code::kFileNotFound,
+            "file not found. file not found: " + *path + ": " + go_text(opened.error(), "open", *path));
     if (!opened && opened.error().code == Code::is_a_directory)
         co_return refusal(400, code::kFile, "path is a directory: " + *path);
     if (!opened) co_return refusal(500, code::kRuntime, "error accessing file: " + opened.error().message());
     fs::OpenFile file = std::move(*opened);
-    if (call.query_value("offset") || call.query_value("limit")) co_return lines(services, call, std::move(file));
+    if (call.query_value("offset") || call.query_value("limit"))
+        co_return lines(services, call, std::move(file));
 
     std::string const etag = "\"" + file.etag() + "\"";
     std::int64_t const modified = file.mtime_ns / 1'000'000'000;
     http::Validators const now{etag, modified, true};
-    http::Conditions conditions{field(call, "If-Match"), field(call, "If-None-Match"), field(call, "If-Modified-Since"),
-                                field(call, "If-Unmodified-Since"), field(call, "If-Range"), true};
+    http::Conditions conditions{field(call, "If-Match"),          field(call, "If-None-Match"),
+                                field(call, "If-Modified-Since"), field(call, "If-Unmodified-Since"),
+                                field(call, "If-Range"),          true};
     auto const precondition = http::evaluate(conditions, now);
     Answer answer;
     answer.headers.set("Content-Type", "application/octet-stream");
@@ -123,18 +132,21 @@ Task<Result<Answer>> download(Services& services, Call& call) {
         answer.status = 304;
         co_return answer;
     }
-    if (precondition == http::Precondition::failed) co_return refusal(412, code::kFile, "the file has changed");
+    if (precondition == http::Precondition::failed)
+        co_return refusal(412, code::kFile, "the file has changed");
     if (!file.sized) {
         answer.body = std::make_unique<UnsizedStream>(*services.files, std::move(file));
         co_return answer;
     }
-    std::string_view const range = http::range_applies(conditions.if_range, now) ? field(call, "Range") : std::string_view();
+    std::string_view const range =
+        http::range_applies(conditions.if_range, now) ? field(call, "Range") : std::string_view();
     http::RangePolicy policy;
     policy.multi = http::MultiRange::first_satisfiable;
     policy.refuse_malformed = true;
     auto const plan = http::plan_ranges(range, file.size, policy);
     bool const other_unit = !range.empty() && !range.starts_with("bytes=");
-    if (plan.outcome == http::RangeOutcome::malformed || other_unit) co_return refusal(416, code::kUnknown, "invalid range: " + std::string(range));
+    if (plan.outcome == http::RangeOutcome::malformed || other_unit)
+        co_return refusal(416, code::kUnknown, "invalid range: " + std::string(range));
     if (plan.outcome == http::RangeOutcome::unsatisfiable) {
         auto refused = Answer::bytes(416, "text/plain; charset=utf-8", "invalid range: failed to overlap\n");
         refused.headers.set("Content-Range", http::content_range_unsatisfied(file.size));

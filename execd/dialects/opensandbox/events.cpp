@@ -85,7 +85,8 @@ void complete(std::string& out, std::int64_t milliseconds, Stamp at) {
     end(out);
 }
 
-void error(std::string& out, std::string_view name, std::string_view value, std::span<std::string const> traceback, Stamp at) {
+void error(std::string& out, std::string_view name, std::string_view value,
+           std::span<std::string const> traceback, Stamp at) {
     begin(out, "error");
     field_time(out, at);
     out += R"(,"error":{"ename":)";

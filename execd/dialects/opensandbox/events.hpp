@@ -1,6 +1,6 @@
-// The event stream's frames (contracts/opensandbox.md §2, §13; opensandbox-1.1.md §3): one bare JSON object and LF LF
-// each, line separators beyond ASCII escaped, times in integer milliseconds. Appending to a string: many frames go out
-// with one write.
+// The event stream's frames (contracts/opensandbox.md §2, §13; opensandbox-1.1.md §3): one bare JSON object
+// and LF LF each, line separators beyond ASCII escaped, times in integer milliseconds. Appending to a string:
+// many frames go out with one write.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -24,6 +24,7 @@ void execution_count(std::string& out, int count, Stamp at);
 /// `results` is the JSON text of an object.
 void result(std::string& out, std::string_view results, Stamp at);
 void complete(std::string& out, std::int64_t milliseconds, Stamp at);
-void error(std::string& out, std::string_view name, std::string_view value, std::span<std::string const> traceback, Stamp at);
+void error(std::string& out, std::string_view name, std::string_view value,
+           std::span<std::string const> traceback, Stamp at);
 
 }  // namespace execd::opensandbox::event

@@ -1,4 +1,5 @@
-// /files* and /directories* (contracts/opensandbox.md §1.8, §10, §13): paths in, the domain does the work, FileInfo out.
+// /files* and /directories* (contracts/opensandbox.md §1.8, §10, §13): paths in, the domain does the work,
+// FileInfo out.
 #include <charconv>
 
 #include "execd/dialects/opensandbox/bodies.hpp"
@@ -21,8 +22,10 @@ FileInfo file_info(fs::Entry const& entry) {
     info.path = entry.path;
     info.type = fs::to_string(entry.kind);
     info.size = entry.size;
-    info.modified_at.at = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(entry.mtime_ns));
-    info.created_at.at = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(entry.ctime_ns));
+    info.modified_at.at =
+        std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(entry.mtime_ns));
+    info.created_at.at =
+        std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(entry.ctime_ns));
     info.owner = entry.owner;
     info.group = entry.group;
     info.mode = digits_of_mode(entry.mode & 0777U);
@@ -53,8 +56,11 @@ std::string go_text(Error const& error, std::string_view call, std::string_view 
 
 Answer file_failure(Error const& error, std::string_view path) {
     if (error.code == Code::not_found)
-        return refusal(404, code::kFileNotFound, "file not found. file not found: " + std::string(path) + ": " + go_text(error, "lstat", path));
-    if (error.code == Code::no_space) return refusal(507, code::kRuntime, "error accessing file: " + error.message());
+        return refusal(
+            404, code::kFileNotFound,
+            "file not found. file not found: " + std::string(path) + ": " + go_text(error, "lstat", path));
+    if (error.code == Code::no_space)
+        return refusal(507, code::kRuntime, "error accessing file: " + error.message());
     return refusal(500, code::kRuntime, "error accessing file: " + error.message());
 }
 
@@ -77,7 +83,9 @@ Task<Result<Answer>> info(Services& services, Call& call) {
 Task<Result<Answer>> remove_files(Services& services, Call& call) {
     for (auto const& asked : call.query_values("path")) {
         auto path = expand(services, asked);
-        if (!path) co_return refusal(500, code::kRuntime, "error removing file " + asked + ". " + path.error().detail);
+        if (!path)
+            co_return refusal(500, code::kRuntime,
+                              "error removing file " + asked + ". " + path.error().detail);
         auto removed = co_await services.files->run(fs::Remove(*path, false, true));
         if (removed) continue;
         bool const directory = removed.error().code == Code::is_a_directory;
@@ -110,14 +118,19 @@ Task<Result<Answer>> move_files(Services& services, Call& call) {
     for (auto const& item : renames) {
         auto from = expand(services, item.src);
         auto to = expand(services, item.dest);
-        if (!from || !to) co_return refusal(500, code::kRuntime, "error accessing file: " + (from ? to : from).error().detail);
+        if (!from || !to)
+            co_return refusal(500, code::kRuntime,
+                              "error accessing file: " + (from ? to : from).error().detail);
         auto moved = co_await services.files->run(fs::Move(*from, *to));
         if (moved) continue;
         Error const& error = moved.error();
         if (error.code == Code::not_found)
-            co_return refusal(404, code::kFileNotFound, "file not found. source path not found: " + *from + ": " + go_text(error, "stat", *from));
+            co_return refusal(
+                404, code::kFileNotFound,
+                "file not found. source path not found: " + *from + ": " + go_text(error, "stat", *from));
         if (error.code == Code::already_exists)
-            co_return refusal(500, code::kRuntime, "error accessing file: destination path already exists: " + *to);
+            co_return refusal(500, code::kRuntime,
+                              "error accessing file: destination path already exists: " + *to);
         co_return refusal(500, code::kRuntime, "error accessing file: " + error.message());
     }
     co_return Answer::empty();
@@ -131,7 +144,8 @@ Task<Result<Answer>> replace(Services& services, Call& call) {
         auto path = expand(services, asked);
         if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
         auto done = co_await services.files->run(fs::Replace(*path, item.old_text, item.new_text));
-        if (!done && done.error().where == "replace.empty") co_return refusal(400, code::kBody, "old content must not be empty");
+        if (!done && done.error().where == "replace.empty")
+            co_return refusal(400, code::kBody, "old content must not be empty");
         if (!done) co_return file_failure(done.error(), *path);
         counts[asked].replaced_count = done->replaced;
     }
@@ -139,7 +153,8 @@ Task<Result<Answer>> replace(Services& services, Call& call) {
     co_return json(to_json(counts));
 }
 
-// ---- directories ------------------------------------------------------------------------------------------------
+// ---- directories
+// ------------------------------------------------------------------------------------------------
 
 Task<Result<Answer>> list_directory(Services& services, Call& call) {
     auto const asked = call.query_value("path");
@@ -150,7 +165,9 @@ Task<Result<Answer>> list_directory(Services& services, Call& call) {
     if (ec != std::errc() || end != depth_text.data() + depth_text.size())
         co_return refusal(400, code::kBody, "invalid query parameter 'depth': " + std::string(depth_text));
     auto path = expand(services, *asked);
-    if (!path) co_return refusal(500, code::kRuntime, "error listing directory " + std::string(*asked) + ". " + path.error().detail);
+    if (!path)
+        co_return refusal(500, code::kRuntime,
+                          "error listing directory " + std::string(*asked) + ". " + path.error().detail);
     fs::ListOptions options(*path);
     options.depth = depth;
     options.read_links = false;
@@ -160,7 +177,8 @@ Task<Result<Answer>> list_directory(Services& services, Call& call) {
         Error const& error = listing.error();
         if (error.where == "list.symlink")
             co_return refusal(400, code::kBody, "path is a symbolic link, refusing to traverse: " + *path);
-        if (error.code == Code::not_a_directory) co_return refusal(400, code::kBody, "path is not a directory: " + *path);
+        if (error.code == Code::not_a_directory)
+            co_return refusal(400, code::kBody, "path is not a directory: " + *path);
         if (error.code == Code::not_found) co_return file_failure(error, *path);
         co_return refusal(500, code::kRuntime, "error listing directory " + *path + ". " + error.message());
     }
@@ -197,9 +215,13 @@ Task<Result<Answer>> make_directories(Services& services, Call& call) {
 Task<Result<Answer>> remove_directories(Services& services, Call& call) {
     for (auto const& asked : call.query_values("path")) {
         auto path = expand(services, asked);
-        if (!path) co_return refusal(500, code::kRuntime, "error removing directory " + asked + ". " + path.error().detail);
+        if (!path)
+            co_return refusal(500, code::kRuntime,
+                              "error removing directory " + asked + ". " + path.error().detail);
         auto removed = co_await services.files->run(fs::Remove(*path, true, true));
-        if (!removed) co_return refusal(500, code::kRuntime, "error removing directory " + asked + ". " + removed.error().message());
+        if (!removed)
+            co_return refusal(500, code::kRuntime,
+                              "error removing directory " + asked + ". " + removed.error().message());
     }
     co_return Answer::empty();
 }
@@ -209,7 +231,8 @@ Task<Result<Answer>> remove_directories(Services& services, Call& call) {
 void add_files(Services& services, std::vector<http::Row>& out) {
     Services* s = &services;
     using Run = Task<Result<Answer>> (*)(Services&, Call&);
-    auto const add = [&out, s](std::string method, std::string path, std::string id, Run run, std::string doc) -> http::Row& {
+    auto const add = [&out, s](std::string method, std::string path, std::string id, Run run,
+                               std::string doc) -> http::Row& {
         http::Row& row = out.emplace_back();
         row.tag = "Filesystem";
         row.method = std::move(method);
@@ -228,19 +251,26 @@ void add_files(Services& services, std::vector<http::Row>& out) {
     add("GET", "/files/info", "getFilesInfo", info, "What is known of each path.").statuses = {
         {200, &wire::Codec<FileInfoMap>::ops, "application/json", "By path as asked"}};
     add("DELETE", "/files", "removeFiles", remove_files, "Removes files; missing ones are fine.");
-    with_body(add("POST", "/files/permissions", "chmodFiles", set_permissions, "Mode and owner by path."), &wire::Codec<Permissions>::ops);
-    with_body(add("POST", "/files/mv", "renameFiles", move_files, "Moves, one after the other."), &wire::Codec<Renames>::ops);
-    with_body(add("POST", "/files/replace", "replaceContent", replace, "Replaces text in files."), &wire::Codec<Replacements>::ops);
-    add("GET", "/directories/list", "listDirectory", list_directory, "Entries below a directory.").statuses = {
-        {200, &wire::Codec<FileInfos>::ops, "application/json", "Entries"}};
-    with_body(add("POST", "/directories", "makeDirs", make_directories, "mkdir -p with permissions."), &wire::Codec<Permissions>::ops);
+    with_body(add("POST", "/files/permissions", "chmodFiles", set_permissions, "Mode and owner by path."),
+              &wire::Codec<Permissions>::ops);
+    with_body(add("POST", "/files/mv", "renameFiles", move_files, "Moves, one after the other."),
+              &wire::Codec<Renames>::ops);
+    with_body(add("POST", "/files/replace", "replaceContent", replace, "Replaces text in files."),
+              &wire::Codec<Replacements>::ops);
+    add("GET", "/directories/list", "listDirectory", list_directory, "Entries below a directory.")
+        .statuses = {{200, &wire::Codec<FileInfos>::ops, "application/json", "Entries"}};
+    with_body(add("POST", "/directories", "makeDirs", make_directories, "mkdir -p with permissions."),
+              &wire::Codec<Permissions>::ops);
     add("DELETE", "/directories", "removeDirs", remove_directories, "Removes trees; missing ones are fine.");
     {
-        auto& row = add("GET", "/files/download", "downloadFile", download, "A file, a byte range of it, or a window of lines.");
-        row.statuses = {{200, nullptr, "application/octet-stream", "Bytes"}, {206, nullptr, "application/octet-stream", "A range"}};
+        auto& row = add("GET", "/files/download", "downloadFile", download,
+                        "A file, a byte range of it, or a window of lines.");
+        row.statuses = {{200, nullptr, "application/octet-stream", "Bytes"},
+                        {206, nullptr, "application/octet-stream", "A range"}};
     }
     {
-        auto& row = add("POST", "/files/upload", "uploadFile", upload, "Files with their metadata, as multipart.");
+        auto& row =
+            add("POST", "/files/upload", "uploadFile", upload, "Files with their metadata, as multipart.");
         row.body = http::BodyPolicy::multipart;
         row.body_limit = services.config.upload_limit;
     }

@@ -17,11 +17,13 @@ void add_code(Services& services, std::vector<http::Row>& out);
 void add_files(Services& services, std::vector<http::Row>& out);
 
 /// Starts a command and answers its event stream (POST /command, and /code without a language).
-[[nodiscard]] Task<Result<http::Answer>> start_command(Services& services, http::Call& call, RunCommandRequest request);
+[[nodiscard]] Task<Result<http::Answer>> start_command(Services& services, http::Call& call,
+                                                       RunCommandRequest request);
 
-/// An absolute path: `~`, $NAME and ${NAME} expanded, relative to the daemon's directory (§1.0 "Path expansion").
-/// invalid_argument: "path references undefined environment variables: A,B" in `detail`.
-[[nodiscard]] Result<std::string> expand(Services& services, std::string_view text, shell::Environment const& environment);
+/// An absolute path: `~`, $NAME and ${NAME} expanded, relative to the daemon's directory (§1.0 "Path
+/// expansion"). invalid_argument: "path references undefined environment variables: A,B" in `detail`.
+[[nodiscard]] Result<std::string> expand(Services& services, std::string_view text,
+                                         shell::Environment const& environment);
 [[nodiscard]] inline Result<std::string> expand(Services& services, std::string_view text) {
     return expand(services, text, services.environment->daemon());
 }

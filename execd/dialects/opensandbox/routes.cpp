@@ -19,7 +19,8 @@ std::string upstream_target(Call const& call) {
     path.remove_prefix(std::string_view("/proxy/").size());
     auto const slash = path.find('/');
     std::string target(slash == std::string_view::npos ? std::string_view("/") : path.substr(slash));
-    if (!call.head->query.empty() || call.head->target.ends_with('?')) target.append("?").append(call.head->query);
+    if (!call.head->query.empty() || call.head->target.ends_with('?'))
+        target.append("?").append(call.head->query);
     return target;
 }
 
@@ -29,14 +30,16 @@ Task<Result<Answer>> proxy(Services& services, Call& call) {
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), port);
     bool const number = ec == std::errc() && end == text.data() + text.size() && port > 0 && port < 65536;
     auto const bad_gateway = [&text](std::string_view why) {
-        Answer answer = Answer::bytes(502, "text/plain; charset=utf-8", "Bad Gateway: port " + text + ": " + std::string(why) + "\n");
+        Answer answer = Answer::bytes(502, "text/plain; charset=utf-8",
+                                      "Bad Gateway: port " + text + ": " + std::string(why) + "\n");
         answer.headers.set("Retry-After", "0");
         return answer;
     };
     if (!number) co_return bad_gateway("not a port number");
     if (services.is_own_port(static_cast<unsigned short>(port)))
         co_return Answer::bytes(403, "text/plain; charset=utf-8", "port " + text + " is the daemon's own\n");
-    auto answer = co_await services.proxy->forward(call, static_cast<unsigned short>(port), upstream_target(call));
+    auto answer =
+        co_await services.proxy->forward(call, static_cast<unsigned short>(port), upstream_target(call));
     if (answer) co_return answer;
     if (answer.error().code == Code::unavailable) co_return bad_gateway(answer.error().detail);
     co_return answer;

@@ -1,5 +1,5 @@
-// Request and answer bodies of the OpenSandbox dialect (contracts/opensandbox.md §1, opensandbox-1.1.md §1), as the
-// original's Go structs name them: its validator texts show those names.
+// Request and answer bodies of the OpenSandbox dialect (contracts/opensandbox.md §1, opensandbox-1.1.md §1),
+// as the original's Go structs name them: its validator texts show those names.
 #pragma once
 #include <boost/describe/class.hpp>
 
@@ -26,14 +26,18 @@ struct RunCommandRequest {
 };
 BOOST_DESCRIBE_STRUCT(RunCommandRequest, (), (command, argv, cwd, background, timeout, uid, gid, envs))
 constexpr auto wire_notes(RunCommandRequest const*) {
-    return wire::notes({{.field = "command", .doc = "Shell text; exactly one of command and argv", .label = "Command"},
-                        {.field = "argv", .doc = "Program and arguments, run without a shell", .label = "Argv"},
-                        {.field = "cwd", .doc = "Working directory; ~ and $NAME are expanded"},
-                        {.field = "background", .doc = "Answer at once and let it run on"},
-                        {.field = "timeout", .doc = "Milliseconds after which the whole tree is killed; 0 is never", .label = "TimeoutMs", .min = 0},
-                        {.field = "uid", .label = "Uid"},
-                        {.field = "gid", .doc = "Needs uid", .label = "Gid"},
-                        {.field = "envs", .doc = "Over every other layer of the environment"}});
+    return wire::notes(
+        {{.field = "command", .doc = "Shell text; exactly one of command and argv", .label = "Command"},
+         {.field = "argv", .doc = "Program and arguments, run without a shell", .label = "Argv"},
+         {.field = "cwd", .doc = "Working directory; ~ and $NAME are expanded"},
+         {.field = "background", .doc = "Answer at once and let it run on"},
+         {.field = "timeout",
+          .doc = "Milliseconds after which the whole tree is killed; 0 is never",
+          .label = "TimeoutMs",
+          .min = 0},
+         {.field = "uid", .label = "Uid"},
+         {.field = "gid", .doc = "Needs uid", .label = "Gid"},
+         {.field = "envs", .doc = "Over every other layer of the environment"}});
 }
 
 struct CodeContext {

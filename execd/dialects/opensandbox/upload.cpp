@@ -1,6 +1,7 @@
-// POST /files/upload (contracts/opensandbox.md §1.8 "Upload", opensandbox-1.1.md §2.5). The n-th `metadata` part belongs
-// to the n-th `file` part, in any order; parts are known by name alone. A file whose metadata is already there goes
-// straight to its target; one that comes before its metadata waits in a spool beside the state directory.
+// POST /files/upload (contracts/opensandbox.md §1.8 "Upload", opensandbox-1.1.md §2.5). The n-th `metadata`
+// part belongs to the n-th `file` part, in any order; parts are known by name alone. A file whose metadata is
+// already there goes straight to its target; one that comes before its metadata waits in a spool beside the
+// state directory.
 #include <deque>
 
 #include "execd/dialects/opensandbox/bodies.hpp"
@@ -25,7 +26,8 @@ constexpr std::size_t kSpoolInMemory = 32U << 20;  // as the original keeps it b
 
 class Upload {
   public:
-    Upload(Services& services, Call& call, std::string boundary) : services_(services), call_(call), parser_(std::move(boundary)) {}
+    Upload(Services& services, Call& call, std::string boundary)
+        : services_(services), call_(call), parser_(std::move(boundary)) {}
 
     Task<Result<Answer>> run() {
         for (;;) {
@@ -38,7 +40,8 @@ class Upload {
             for (bool more = true; more;) {
                 auto const step = parser_.next(rest);
                 more = step.event != http::MultipartParser::Event::need_more;
-                if (step.event == http::MultipartParser::Event::fault) co_return refusal(400, code::kFile, "multipart form is empty");
+                if (step.event == http::MultipartParser::Event::fault)
+                    co_return refusal(400, code::kFile, "multipart form is empty");
                 std::optional<Answer> refused = co_await take(step);
                 if (refused) co_return std::move(*refused);
             }
@@ -55,7 +58,8 @@ class Upload {
         if (step.event == Event::part_begin) co_return co_await begin_part();
         if (step.event == Event::data && part_ == Part::metadata) {
             if (text_.size() + step.data.size() > kMaxMetadata)
-                co_return refusal(400, code::kFileMetadata, "invalid metadata format. metadata is larger than 64 KiB");
+                co_return refusal(400, code::kFileMetadata,
+                                  "invalid metadata format. metadata is larger than 64 KiB");
             text_.append(step.data);
         }
         if (step.event == Event::data && part_ == Part::file) co_return co_await write(step.data);
@@ -72,7 +76,8 @@ class Upload {
         if (part_ == Part::file) {
             ++files_;
             if (!targets_.empty()) co_return open_writer();
-            if (spools_.size() > 64) co_return refusal(400, code::kFile, "too many files before their metadata");
+            if (spools_.size() > 64)
+                co_return refusal(400, code::kFile, "too many files before their metadata");
         }
         co_return std::nullopt;
     }
@@ -86,9 +91,12 @@ class Upload {
     std::optional<Answer> open_writer(FileMetadata const& metadata) {
         if (metadata.path.empty()) return refusal(400, code::kFileMetadata, "metadata path is empty");
         auto path = expand(services_, metadata.path);
-        if (!path) return refusal(500, code::kRuntime, "error creating target directory " + metadata.path + ". " + path.error().detail);
+        if (!path)
+            return refusal(500, code::kRuntime,
+                           "error creating target directory " + metadata.path + ". " + path.error().detail);
         auto mode = mode_of_digits(metadata.mode);
-        if (!mode) return refusal(500, code::kRuntime, "error chmoding file " + *path + ". " + mode.error().detail);
+        if (!mode)
+            return refusal(500, code::kRuntime, "error chmoding file " + *path + ". " + mode.error().detail);
         fs::WriteOptions options(*path);
         options.mode = *mode;
         options.create_mode = 0777;
@@ -102,7 +110,8 @@ class Upload {
         if (!writer_) {
             spooled_ += bytes.size();
             if (spooled_ > kSpoolInMemory)
-                co_return refusal(413, code::kFile, "a file of more than 32 MiB needs its metadata part before it");
+                co_return refusal(413, code::kFile,
+                                  "a file of more than 32 MiB needs its metadata part before it");
             spool_.append(bytes);
             co_return std::nullopt;
         }
@@ -147,11 +156,15 @@ class Upload {
     }
 
     Answer failed(Error const& error) const {
-        if (error.code == Code::no_space) return refusal(507, code::kRuntime, "error copying file " + path_ + ". " + error.message());
+        if (error.code == Code::no_space)
+            return refusal(507, code::kRuntime, "error copying file " + path_ + ". " + error.message());
         if (error.where.starts_with("mkdir") || error.code == Code::not_a_directory)
-            return refusal(500, code::kRuntime, "error creating target directory " + std::string(fs::parent_of(path_)) + ". " + error.message());
+            return refusal(500, code::kRuntime,
+                           "error creating target directory " + std::string(fs::parent_of(path_)) + ". " +
+                               error.message());
         if (error.where.starts_with("open") || error.where.starts_with("stage"))
-            return refusal(500, code::kRuntime, "error opening destination file " + path_ + ". " + error.message());
+            return refusal(500, code::kRuntime,
+                           "error opening destination file " + path_ + ". " + error.message());
         if (error.where.starts_with("ch") || error.where == "owner" || error.where == "group")
             return refusal(500, code::kRuntime, "error chmoding file " + path_ + ". " + error.message());
         return refusal(500, code::kRuntime, "error copying file " + path_ + ". " + error.message());
@@ -161,7 +174,9 @@ class Upload {
         if (metadata_ == 0) return refusal(400, code::kFileMetadata, "metadata file is missing");
         if (files_ == 0) return refusal(400, code::kFileContent, "file is missing");
         if (metadata_ != files_)
-            return refusal(400, code::kFile, "metadata and file count mismatch: " + std::to_string(metadata_) + " vs " + std::to_string(files_));
+            return refusal(400, code::kFile,
+                           "metadata and file count mismatch: " + std::to_string(metadata_) + " vs " +
+                               std::to_string(files_));
         return Answer::empty();
     }
 

@@ -13,7 +13,8 @@ using Json = nlohmann::ordered_json;
 namespace {
 
 Answer json(unsigned status, Json const& body) {
-    return Answer::bytes(status, "application/json", body.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return Answer::bytes(status, "application/json",
+                         body.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 Answer problem(unsigned status, std::string_view code, std::string_view message) {
@@ -44,7 +45,10 @@ unsigned status_of(Code code) {
 // Liveness is a superset of what the other systems' probes read (DESIGN §1).
 Result<Answer> health(Readiness const& readiness, http::Call&) {
     bool const ok = readiness.ready();
-    return json(200, {{"status", ok ? "ok" : "starting"}, {"service", "execd"}, {"version", version()}, {"healthy", true}});
+    return json(200, {{"status", ok ? "ok" : "starting"},
+                      {"service", "execd"},
+                      {"version", version()},
+                      {"healthy", true}});
 }
 
 Result<Answer> ready(Readiness const& readiness, http::Call&) {
@@ -56,9 +60,11 @@ Result<Answer> ready(Readiness const& readiness, http::Call&) {
 }
 
 Result<Answer> openapi(Services const& services, http::Call& call) {
-    if (services.router == nullptr) return fail(Code::unavailable, "openapi", "the route table is not built yet");
+    if (services.router == nullptr)
+        return fail(Code::unavailable, "openapi", "the route table is not built yet");
     std::string const dialect(call.query_value("dialect").value_or(""));
-    return Answer::bytes(200, "application/json", http::openapi_of(services.router->rows(), dialect, version()));
+    return Answer::bytes(200, "application/json",
+                         http::openapi_of(services.router->rows(), dialect, version()));
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ class Dialect final : public http::Dialect {
     [[nodiscard]] std::string_view name() const override { return "execd"; }
     [[nodiscard]] http::Answer error(Error const& error, http::Call const* call) override;
     [[nodiscard]] http::Answer not_found(http::Head const& head) override;
-    [[nodiscard]] http::Answer method_not_allowed(http::Head const& head, std::vector<std::string> const& allowed) override;
+    [[nodiscard]] http::Answer method_not_allowed(http::Head const& head,
+                                                  std::vector<std::string> const& allowed) override;
     [[nodiscard]] http::Answer unauthorized(http::Head const& head, Error const& why) override;
 };
 

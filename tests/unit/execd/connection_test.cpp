@@ -10,7 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 Row ping() {
-    return sync_row("GET", "/ping", [](Call&) -> Result<Answer> { return Answer::bytes(200, "text/plain", "pong"); });
+    return sync_row("GET", "/ping",
+                    [](Call&) -> Result<Answer> { return Answer::bytes(200, "text/plain", "pong"); });
 }
 
 Task<Result<Answer>> echo(Call& call) {
@@ -19,7 +20,9 @@ Task<Result<Answer>> echo(Call& call) {
     co_return Answer::bytes(200, "text/plain", *body);
 }
 
-Row echo_row() { return async_row("POST", "/echo", [](Call& call) { return echo(call); }); }
+Row echo_row() {
+    return async_row("POST", "/echo", [](Call& call) { return echo(call); });
+}
 
 TEST(Connection, AnswersAndKeepsAlive) {
     Harness h({ping()});
@@ -38,7 +41,8 @@ TEST(Connection, AnswersAndKeepsAlive) {
 TEST(Connection, EveryChunkingOfARequestGivesTheSameAnswer) {
     Harness h({ping(), echo_row()});
     std::string const request =
-        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n "
+        "world\r\n0\r\n\r\n"
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /ping HTTP/1.1\r\nHost: x\r\n\r\n";
     std::string whole;
     for (std::size_t step = 1; step <= request.size(); step += (step < 8 ? 1 : 13)) {
@@ -50,7 +54,8 @@ TEST(Connection, EveryChunkingOfARequestGivesTheSameAnswer) {
             got += c.receive();
         }
         // Dates are the only thing that may differ.
-        for (auto at = got.find("Date: "); at != std::string::npos; at = got.find("Date: ", at)) got.erase(at, 37);
+        for (auto at = got.find("Date: "); at != std::string::npos; at = got.find("Date: ", at))
+            got.erase(at, 37);
         if (whole.empty()) whole = got;
         EXPECT_EQ(got, whole) << "step " << step;
     }
@@ -175,7 +180,10 @@ TEST(Connection, BodiesOverTheRowsLimitAreRefusedBeforeTheyAreRead) {
     row.body_limit = 4;
     Harness h({row});
     EXPECT_EQ(status_of(h.ask("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n")), 413);
-    EXPECT_EQ(status_of(h.ask("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")), 413);
+    EXPECT_EQ(
+        status_of(h.ask(
+            "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")),
+        413);
 }
 
 TEST(Connection, LargeHeadsGet431) {
@@ -183,7 +191,8 @@ TEST(Connection, LargeHeadsGet431) {
     EXPECT_EQ(status_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\nA: " + std::string(70000, 'a'))), 431);
 }
 
-// ---- streams --------------------------------------------------------------------------------------------------------
+// ---- streams
+// --------------------------------------------------------------------------------------------------------
 
 class Ticks final : public Producer {
   public:
@@ -208,11 +217,13 @@ class Ticks final : public Producer {
 };
 
 Task<Result<Answer>> ticks(Call& call, int count, bool fail_first) {
-    co_return Answer::stream("text/event-stream", std::make_unique<Ticks>(call.loop->clock(), count, fail_first));
+    co_return Answer::stream("text/event-stream",
+                             std::make_unique<Ticks>(call.loop->clock(), count, fail_first));
 }
 
 Row stream_row(int count, bool fail_first = false) {
-    return async_row("GET", "/ticks", [count, fail_first](Call& call) { return ticks(call, count, fail_first); });
+    return async_row("GET", "/ticks",
+                     [count, fail_first](Call& call) { return ticks(call, count, fail_first); });
 }
 
 TEST(Stream, ChunksComeAsTheyAreMadeAndTheEndWithTheLast) {
@@ -274,7 +285,9 @@ TEST(Stream, AReaderThatStopsIsCutOffAtTheStallDeadlineWithBoundedMemory) {
         }
     };
     struct Start {
-        static Task<Result<Answer>> run() { co_return Answer::stream("text/plain", std::make_unique<Flood>()); }
+        static Task<Result<Answer>> run() {
+            co_return Answer::stream("text/plain", std::make_unique<Flood>());
+        }
     };
     Harness h({async_row("GET", "/flood", [](Call&) { return Start::run(); })});
     Client c = h.connect();
@@ -287,7 +300,8 @@ TEST(Stream, AReaderThatStopsIsCutOffAtTheStallDeadlineWithBoundedMemory) {
     EXPECT_EQ(h.server->connections(), 0U);
 }
 
-// ---- order of the stages ----------------------------------------------------------------------------------------------
+// ---- order of the stages
+// ----------------------------------------------------------------------------------------------
 
 TEST(Order, UnknownPathsNeedACredentialToo) {
     Row open = ping();
@@ -295,7 +309,8 @@ TEST(Order, UnknownPathsNeedACredentialToo) {
     Harness h({open, echo_row()});
     h.server = std::make_unique<Server>(
         h.loop, *h.router, Limits(),
-        [](Call const&, Dialect&) -> Result<Principal> { return fail(Code::permission_denied, "auth"); }, std::vector<TargetStage>());
+        [](Call const&, Dialect&) -> Result<Principal> { return fail(Code::permission_denied, "auth"); },
+        std::vector<TargetStage>());
     EXPECT_EQ(status_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), 200);
     EXPECT_EQ(status_of(h.ask("GET /nope HTTP/1.1\r\nHost: x\r\n\r\n")), 401);
     EXPECT_EQ(status_of(h.ask("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")), 401);
@@ -307,7 +322,8 @@ TEST(Order, MethodsAreToldApart) {
     EXPECT_EQ(status_of(h.ask("GET /nope HTTP/1.1\r\nHost: x\r\n\r\n")), 404);
 }
 
-// ---- every failure point ------------------------------------------------------------------------------------------------
+// ---- every failure point
+// ------------------------------------------------------------------------------------------------
 
 TEST(Faults, TheNthReadOrWriteFailsAndNothingLeaks) {
     for (char const* name : {"http.read", "http.write"}) {
@@ -317,13 +333,16 @@ TEST(Faults, TheNthReadOrWriteFailsAndNothingLeaks) {
                 Harness h({ping(), echo_row(), stream_row(3)});
                 fault::arm(name, n, ECONNRESET);
                 Client c = h.connect();
-                c.try_send("GET /ping HTTP/1.1\r\nHost: x\r\n\r\nPOST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
-                       "GET /ticks HTTP/1.1\r\nHost: x\r\n\r\n");
+                c.try_send(
+                    "GET /ping HTTP/1.1\r\nHost: x\r\n\r\nPOST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: "
+                    "3\r\n\r\nabc"
+                    "GET /ticks HTTP/1.1\r\nHost: x\r\n\r\n");
                 h.clock.advance(10s);
                 struck = fault::struck();
                 fault::disarm();
                 // The connection is gone or has answered: in both cases the server still serves others.
-                EXPECT_EQ(body_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), "pong") << name << " " << n;
+                EXPECT_EQ(body_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), "pong")
+                    << name << " " << n;
             }
             if (!struck) break;
             ASSERT_LT(n, 50U);

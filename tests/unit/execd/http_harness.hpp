@@ -1,5 +1,5 @@
-// A server on in-memory sockets under virtual time: requests go in as bytes, answers come out as bytes, and nothing
-// waits for a real clock.
+// A server on in-memory sockets under virtual time: requests go in as bytes, answers come out as bytes, and
+// nothing waits for a real clock.
 #pragma once
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -16,14 +16,20 @@ class TestDialect final : public Dialect {
   public:
     [[nodiscard]] std::string_view name() const override { return "test"; }
     [[nodiscard]] Answer error(Error const& error, Call const*) override {
-        unsigned const status = error.code == Code::too_large ? 413 : error.code == Code::timed_out ? 408 : 500;
+        unsigned const status = error.code == Code::too_large   ? 413
+                                : error.code == Code::timed_out ? 408
+                                                                : 500;
         return Answer::bytes(status, "text/plain", "error: " + error.message());
     }
-    [[nodiscard]] Answer not_found(Head const&) override { return Answer::bytes(404, "text/plain", "nothing here"); }
+    [[nodiscard]] Answer not_found(Head const&) override {
+        return Answer::bytes(404, "text/plain", "nothing here");
+    }
     [[nodiscard]] Answer method_not_allowed(Head const&, std::vector<std::string> const&) override {
         return Answer::bytes(405, "text/plain", "wrong method");
     }
-    [[nodiscard]] Answer unauthorized(Head const&, Error const&) override { return Answer::bytes(401, "text/plain", "who are you"); }
+    [[nodiscard]] Answer unauthorized(Head const&, Error const&) override {
+        return Answer::bytes(401, "text/plain", "who are you");
+    }
 };
 
 /// One client: writes and reads never block; settle() runs the server until it is idle.
@@ -36,7 +42,8 @@ class Client {
     }
     /// The same towards a server that may have closed already.
     void try_send(std::string_view bytes) {
-        [[maybe_unused]] auto const ignored = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        [[maybe_unused]] auto const ignored =
+            ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     /// What has arrived; "closed" is remembered.
     std::string receive() {
@@ -129,6 +136,8 @@ inline std::string body_of(std::string const& answer) {
     auto const at = answer.find("\r\n\r\n");
     return at == std::string::npos ? std::string() : answer.substr(at + 4);
 }
-inline int status_of(std::string const& answer) { return answer.size() > 12 ? std::stoi(answer.substr(9, 3)) : 0; }
+inline int status_of(std::string const& answer) {
+    return answer.size() > 12 ? std::stoi(answer.substr(9, 3)) : 0;
+}
 
 }  // namespace execd::http

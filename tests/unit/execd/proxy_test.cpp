@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 Task<Result<Answer>> show(Call& call) {
     std::string text(call.head->method);
     text += " " + std::string(call.head->target) + "\n";
-    for (auto const& [name, value] : call.head->fields) text += std::string(name) + ": " + std::string(value) + "\n";
+    for (auto const& [name, value] : call.head->fields)
+        text += std::string(name) + ": " + std::string(value) + "\n";
     auto body = co_await call.body->read_all(64U << 20);
     if (!body) co_return Failure(body.error());
     text += "\n" + *body;
@@ -41,7 +42,9 @@ class Events final : public Producer {
     Event& next_;
 };
 
-Task<Result<Answer>> events(Event& next) { co_return Answer::stream("text/event-stream", std::make_unique<Events>(next)); }
+Task<Result<Answer>> events(Event& next) {
+    co_return Answer::stream("text/event-stream", std::make_unique<Events>(next));
+}
 
 // Answers each piece of the body while the rest is still on its way.
 class Duplex final : public Producer {
@@ -60,7 +63,9 @@ class Duplex final : public Producer {
   private:
     BodyReader& body_;
 };
-Task<Result<Answer>> duplex(Call& call) { co_return Answer::stream("text/plain", std::make_unique<Duplex>(*call.body)); }
+Task<Result<Answer>> duplex(Call& call) {
+    co_return Answer::stream("text/plain", std::make_unique<Duplex>(*call.body));
+}
 
 class Echo final : public WebSocketHandler {
   public:
@@ -73,7 +78,9 @@ class Echo final : public WebSocketHandler {
         }
     }
 };
-Task<Result<Answer>> websocket(Call& call) { co_return upgrade_to_websocket(*call.head, std::make_unique<Echo>()); }
+Task<Result<Answer>> websocket(Call& call) {
+    co_return upgrade_to_websocket(*call.head, std::make_unique<Echo>());
+}
 
 struct Pair {
     asio::io_context io{1};
@@ -84,10 +91,12 @@ struct Pair {
     Authorize everybody = [](Call const&, Dialect&) -> Result<Principal> { return Principal(); };
     Event next;
     ReverseProxy proxy{loop, [] {
-        ReverseProxy::Options options;
-        options.is_credential = [](std::string_view name, std::string_view) { return name == "X-Secret"; };
-        return options;
-    }()};
+                           ReverseProxy::Options options;
+                           options.is_credential = [](std::string_view name, std::string_view) {
+                               return name == "X-Secret";
+                           };
+                           return options;
+                       }()};
     std::unique_ptr<Router> upstream_router;
     std::unique_ptr<Router> front_router;
     std::unique_ptr<Server> upstream;
@@ -106,17 +115,20 @@ struct Pair {
         Row show_row = async_row("*", "/show/{x...}", [](Call& call) { return show(call); });
         show_row.body_limit = 64U << 20;
         Row duplex_row = async_row("POST", "/duplex", [](Call& call) { return duplex(call); });
-        std::vector<Row> rows{show_row, duplex_row, async_row("GET", "/events", [this](Call&) { return events(next); }),
+        std::vector<Row> rows{show_row, duplex_row,
+                              async_row("GET", "/events", [this](Call&) { return events(next); }),
                               async_row("GET", "/ws", [](Call& call) { return websocket(call); })};
         upstream_router = std::move(*Router::build(std::move(rows), {{"", &dialect}}));
-        upstream = std::make_unique<Server>(loop, *upstream_router, Limits(), everybody, std::vector<TargetStage>());
+        upstream =
+            std::make_unique<Server>(loop, *upstream_router, Limits(), everybody, std::vector<TargetStage>());
         port = upstream->listen_tcp("127.0.0.1", 0)->port;
         upstream->start();
         Row relay = async_row("*", "/p/{rest...}", [this](Call& call) { return forward(proxy, call, port); });
         relay.body_limit = 64U << 20;
         Row dead = async_row("*", "/dead", [this](Call& call) { return forward(proxy, call, 1); });
         front_router = std::move(*Router::build({relay, dead}, {{"", &dialect}}));
-        front = std::make_unique<Server>(loop, *front_router, Limits(), everybody, std::vector<TargetStage>());
+        front =
+            std::make_unique<Server>(loop, *front_router, Limits(), everybody, std::vector<TargetStage>());
         front_port = front->listen_tcp("127.0.0.1", 0)->port;
         front->start();
     }
@@ -162,7 +174,8 @@ TEST(Proxy, PassesRequestsAndKeepsOurCredentialsAndHopHeadersBack) {
     Pair t;
     Client c = t.connect();
     std::string const answer = t.until(c,
-                                       "POST /p/show/a%2Fb?q=1 HTTP/1.1\r\nHost: me:1\r\nX-Secret: token\r\nConnection: keep-alive, X-Hop\r\n"
+                                       "POST /p/show/a%2Fb?q=1 HTTP/1.1\r\nHost: me:1\r\nX-Secret: "
+                                       "token\r\nConnection: keep-alive, X-Hop\r\n"
                                        "X-Hop: 1\r\nX-Mine: 2\r\nContent-Length: 4\r\n\r\nbody",
                                        "\n\nbody");
     EXPECT_EQ(status_of(answer), 200);
@@ -184,7 +197,8 @@ TEST(Proxy, UpstreamConnectionsAreUsedAgain) {
 TEST(Proxy, EventsPassOneByOne) {
     Pair t;
     Client c = t.connect();
-    EXPECT_NE(t.until(c, "GET /p/events HTTP/1.1\r\nHost: x\r\n\r\n", "data: 0").find("text/event-stream"), std::string::npos);
+    EXPECT_NE(t.until(c, "GET /p/events HTTP/1.1\r\nHost: x\r\n\r\n", "data: 0").find("text/event-stream"),
+              std::string::npos);
     t.next.notify_all();
     EXPECT_NE(t.until(c, "", "data: 1").find("data: 1"), std::string::npos);
     t.next.notify_all();
@@ -214,11 +228,11 @@ TEST(Proxy, BodyAndAnswerFlowAtTheSameTime) {
 TEST(Proxy, WebSocketsPassBothWays) {
     Pair t;
     Client c = t.connect();
-    std::string const answer =
-        t.until(c,
-                "GET /p/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-                "\r\n\r\n");
+    std::string const answer = t.until(c,
+                                       "GET /p/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: "
+                                       "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                       "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                                       "\r\n\r\n");
     EXPECT_EQ(status_of(answer), 101);
     EXPECT_NE(answer.find("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), std::string::npos);
     WsFrame head;
@@ -227,13 +241,16 @@ TEST(Proxy, WebSocketsPassBothWays) {
     std::string payload = "through";
     head.length = payload.size();
     ws_mask(payload, head.mask);
-    EXPECT_NE(t.until(c, std::string(ws_frame_head(head).view()) + payload, "through").find("\x81\x07through"), std::string::npos);
+    EXPECT_NE(
+        t.until(c, std::string(ws_frame_head(head).view()) + payload, "through").find("\x81\x07through"),
+        std::string::npos);
 }
 
 TEST(Proxy, ADeadPortIsNamed) {
     Pair t;
     Client c = t.connect();
-    EXPECT_NE(t.until(c, "GET /dead HTTP/1.1\r\nHost: x\r\n\r\n", "port 1").find("port 1"), std::string::npos);
+    EXPECT_NE(t.until(c, "GET /dead HTTP/1.1\r\nHost: x\r\n\r\n", "port 1").find("port 1"),
+              std::string::npos);
 }
 
 }  // namespace

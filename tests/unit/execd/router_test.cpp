@@ -4,7 +4,8 @@ namespace execd::http {
 namespace {
 
 Row row(std::string method, std::string path) {
-    return sync_row(std::move(method), std::move(path), [](Call&) -> Result<Answer> { return Answer::empty(); });
+    return sync_row(std::move(method), std::move(path),
+                    [](Call&) -> Result<Answer> { return Answer::empty(); });
 }
 
 struct Table {
@@ -59,7 +60,9 @@ TEST(Router, EncodedLiteralsAreTheSameLiterals) {
 
 TEST(Router, AmbiguousTablesAreRefusedAtStart) {
     TestDialect dialect;
-    auto const refused = [&dialect](std::vector<Row> rows) { return !Router::build(std::move(rows), {{"", &dialect}}); };
+    auto const refused = [&dialect](std::vector<Row> rows) {
+        return !Router::build(std::move(rows), {{"", &dialect}});
+    };
     EXPECT_TRUE(refused({row("GET", "/a/{x}"), row("GET", "/a/{y}")}));
     EXPECT_TRUE(refused({row("GET", "/a"), row("GET", "/a")}));
     EXPECT_TRUE(refused({row("GET", "a")}));
@@ -67,7 +70,8 @@ TEST(Router, AmbiguousTablesAreRefusedAtStart) {
     EXPECT_TRUE(refused({row("GET", "/{x}/{x}")}));
     EXPECT_FALSE(refused({row("GET", "/a/{x}"), row("POST", "/a/{y}")}));
     Row guarded = row("GET", "/a");
-    guarded.guard = {"marked", [](Head const& head, ListenerInfo const&) { return head.find("X-Mark").has_value(); }};
+    guarded.guard = {"marked",
+                     [](Head const& head, ListenerInfo const&) { return head.find("X-Mark").has_value(); }};
     EXPECT_FALSE(refused({row("GET", "/a"), guarded}));
     EXPECT_TRUE(refused({guarded, guarded}));
 }

@@ -27,12 +27,17 @@ class EchoSocket final : public WebSocketHandler {
     }
 };
 
-Task<Result<Answer>> start(Call& call) { co_return upgrade_to_websocket(*call.head, std::make_unique<EchoSocket>()); }
+Task<Result<Answer>> start(Call& call) {
+    co_return upgrade_to_websocket(*call.head, std::make_unique<EchoSocket>());
+}
 
-Row socket_row() { return async_row("GET", "/ws", [](Call& call) { return start(call); }); }
+Row socket_row() {
+    return async_row("GET", "/ws", [](Call& call) { return start(call); });
+}
 
 constexpr std::string_view kHandshake =
-    "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+    "13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 std::string frame(WsOpcode opcode, std::string payload, bool fin = true) {
@@ -67,7 +72,8 @@ TEST(WebSocket, EchoesTextAndBinaryAndFragments) {
     Connected t;
     EXPECT_EQ(t.exchange(frame(WsOpcode::text, "hi")), std::string("\x81\x02hi"));
     EXPECT_EQ(t.exchange(frame(WsOpcode::binary, "hi")), std::string("\x82\x03\x01hi"));
-    EXPECT_EQ(t.exchange(frame(WsOpcode::text, "a", false) + frame(WsOpcode::ping, "p") + frame(WsOpcode::continuation, "b")),
+    EXPECT_EQ(t.exchange(frame(WsOpcode::text, "a", false) + frame(WsOpcode::ping, "p") +
+                         frame(WsOpcode::continuation, "b")),
               std::string("\x8A\x01p\x81\x02") + "ab");
 }
 
@@ -76,7 +82,9 @@ TEST(WebSocket, BytesBehindTheHandshakeAreNotLost) {
     Client c = h.connect();
     c.send(std::string(kHandshake) + frame(WsOpcode::text, "early"));
     h.clock.settle();
-    EXPECT_TRUE(c.receive().ends_with("\x81\x05" "early"));
+    EXPECT_TRUE(
+        c.receive().ends_with("\x81\x05"
+                              "early"));
 }
 
 TEST(WebSocket, TheCloseHandshakeAlsoEndsTheConnection) {
@@ -100,7 +108,8 @@ TEST(WebSocket, BadFramesAreToldWhyAndClosed) {
     };
     std::string const unmasked("\x81\x02hi", 4);
     for (auto const& bad : {Case{unmasked, "\x03\xEA"}, Case{frame(WsOpcode::text, "\xFF\xFE"), "\x03\xEF"},
-                            Case{frame(static_cast<WsOpcode>(3), "x"), "\x03\xEA"}, Case{frame(WsOpcode::continuation, "x"), "\x03\xEA"}}) {
+                            Case{frame(static_cast<WsOpcode>(3), "x"), "\x03\xEA"},
+                            Case{frame(WsOpcode::continuation, "x"), "\x03\xEA"}}) {
         Connected t;
         std::string const answer = t.exchange(bad.bytes);
         EXPECT_EQ(answer.substr(0, 1), "\x88");
@@ -124,7 +133,8 @@ TEST(WebSocket, BadHandshakesAreRefusedInPlainText) {
     Harness h({socket_row()});
     EXPECT_EQ(status_of(h.ask("GET /ws HTTP/1.1\r\nHost: x\r\n\r\n")), 400);
     std::string const version = h.ask(
-        "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n"
+        "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "
+        "8\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
     EXPECT_EQ(status_of(version), 426);
     EXPECT_NE(version.find("Sec-WebSocket-Version: 13"), std::string::npos);

@@ -47,7 +47,8 @@ TEST_F(BashKernel, IsInterrupted) {
     auto const context = make({.language = "bash"});
     auto const busy = submit(context, {.code = "sleep 60 & echo go; wait"});
     ASSERT_TRUE(wait_output(busy, [](Output const& o) { return std::holds_alternative<StreamText>(o); }));
-    // `wait` and not a foreground sleep: bash (and bash_kernel with it) loses a SIGINT that comes while it forks.
+    // `wait` and not a foreground sleep: bash (and bash_kernel with it) loses a SIGINT that comes while it
+    // forks.
     bool ended = false;
     for (int presses = 0; presses < 6 && !ended; ++presses) {
         ASSERT_TRUE(run(context->interrupt()));

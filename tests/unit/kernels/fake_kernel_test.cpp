@@ -136,8 +136,8 @@ TEST_F(Fake, AStartThatFailsSaysWhy) {
 }
 
 TEST_F(Fake, LargeOutputIsWholeAndFloodIsBounded) {
-    // Decoding 70 MB under the sanitizers takes its time on a busy machine: the grace between reply and idle must not
-    // end it.
+    // Decoding 70 MB under the sanitizers takes its time on a busy machine: the grace between reply and idle
+    // must not end it.
     auto const context = make({.language = "fake", .end_grace = 10s});
     auto const big = exec(context, "big 5000000");
     EXPECT_EQ(text(big).size(), 5'000'000U);
