@@ -22,8 +22,12 @@ class BodyReader {
     /// True when the request carries no body or all of it was read.
     [[nodiscard]] virtual bool done() const = 0;
 
-    /// All of it; Code::too_large beyond `limit` bytes (before anything that large is allocated).
+    /// All of it; Code::too_large beyond `limit` bytes (before anything that large is allocated),
+    /// Code::exhausted when the server holds too much already.
     [[nodiscard]] Task<Result<std::string>> read_all(std::uint64_t limit);
+    /// Says that `bytes` of this body in all are kept in memory until the request ends; asked before they are
+    /// allocated. Code::exhausted when that is over the client's or the server's budget.
+    [[nodiscard]] virtual Result<void> hold(std::uint64_t) { return {}; }
 };
 
 }  // namespace execd::http

@@ -38,22 +38,33 @@ Answer Dialect::bad_request(HeadRefusal const& fault) {
     return answer;
 }
 
+namespace {
+constexpr std::uint64_t kFirstHold = 64U << 10;  // bytes
+}
+
 Task<Result<std::string>> BodyReader::read_all(std::uint64_t limit) {
     std::string all;
-    if (auto const length = content_length()) {
-        if (*length > limit)
-            co_return fail(Code::too_large, "body",
-                           "the body has " + std::to_string(*length) + " bytes, at most " +
-                               std::to_string(limit) + " are taken");
-        all.reserve(*length);
-    }
+    auto const length = content_length();
+    if (length && *length > limit)
+        co_return fail(Code::too_large, "body",
+                       "the body has " + std::to_string(*length) + " bytes, at most " +
+                           std::to_string(limit) + " are taken");
+    // What is only announced is not held yet: memory and budget grow with what has come.
+    std::uint64_t const most = std::min(length.value_or(limit), limit);
     for (;;) {
         auto piece = co_await next();
         if (!piece) co_return Failure(piece.error());
         if (piece->empty()) co_return all;
-        if (all.size() + piece->size() > limit)
+        std::uint64_t const needed = all.size() + piece->size();
+        if (needed > limit)
             co_return fail(Code::too_large, "body",
                            "the body has more than " + std::to_string(limit) + " bytes");
+        if (needed > all.capacity()) {
+            std::uint64_t const doubled = std::max<std::uint64_t>(all.capacity() * 2, kFirstHold);
+            std::uint64_t const room = std::max(needed, std::min(doubled, most));
+            if (auto held = hold(room); !held) co_return Failure(held.error());
+            all.reserve(room);
+        }
         all.append(*piece);
     }
 }

@@ -11,6 +11,7 @@
 namespace execd::http {
 
 namespace {
+ledger::Name const kConnections{"http.connection"};
 constexpr std::size_t kFirstBuffer = 4U << 10;
 constexpr std::size_t kReadAhead = 64U << 10;   // pipelined bytes kept while a handler runs
 constexpr std::size_t kLargeRead = 512U << 10;  // one read of a large body
@@ -26,7 +27,10 @@ Connection::Connection(Server& server, UniqueFd fd, int family, ListenerInfo con
     : server_(server),
       listener_(listener),
       stream_(*server.loop_, std::move(fd), family),
-      peer_(stream_.peer_address()) {
+      peer_(stream_.peer_address()),
+      held_(&server.budget_, peer_),
+      token_(kConnections) {
+    stream_.charge_to(&server.budget_, peer_);
     server_.live_.insert(this);
     ++server_.per_client_[peer_];
 }
@@ -67,6 +71,7 @@ Task<void> Connection::serve_all() {
         bool const go_on = co_await serve();
         if (!go_on || server_.draining_) break;
         idle_ = true;
+        shrink();
     }
     if (stream_.open() && !peer_gone_) co_await linger();
 }
@@ -77,6 +82,22 @@ Task<void> Connection::serve_all() {
 void Connection::consume(std::size_t n) {
     begin_ += n;
     if (begin_ == end_) begin_ = end_ = 0;
+}
+
+bool Connection::may_grow(std::size_t at_least) {
+    std::size_t const used = end_ - begin_;
+    if (std::max(in_.size(), kFirstBuffer) - used >= at_least) return true;
+    // As spare() grows: doubling.
+    std::size_t const size = std::max(in_.size() * 2, used + at_least);
+    return held_.grow_to(size - kFirstBuffer).has_value();
+}
+
+// What one large request made the buffer is not kept for the next one.
+void Connection::shrink() {
+    if (watch_ || in_.size() <= kFirstBuffer || end_ != begin_) return;
+    in_ = std::string();
+    begin_ = end_ = 0;
+    held_.release();
 }
 
 std::span<char> Connection::spare(std::size_t at_least) {
@@ -102,6 +123,7 @@ Task<Result<std::size_t>> Connection::fill(Deadline deadline) {
     }
     if (peer_gone_) co_return fail(Code::disconnected, "read");
     if (peer_closed_) co_return std::size_t{0};
+    if (!may_grow(1)) co_return fail(Code::exhausted, "read", "too many bytes are held in memory already");
     auto got = co_await stream_.read_some(spare(1), deadline);
     if (got) end_ += *got;
     if (got && *got == 0) peer_closed_ = true;
@@ -110,6 +132,7 @@ Task<Result<std::size_t>> Connection::fill(Deadline deadline) {
 
 void Connection::start_watch() {
     if (watch_ || peer_gone_ || peer_closed_ || end_ - begin_ >= kReadAhead || !stream_.open()) return;
+    if (!may_grow(1024)) return;
     std::span<char> const into = spare(1024);
     watch_ = std::make_shared<Watch>();
     watch_->owner = this;
@@ -172,6 +195,13 @@ Task<bool> Connection::next_head() {
             head_ = Head();
             Answer answer =
                 server_.router_->owner("/")->bad_request({408, "request head not complete in time"});
+            keep_ = false;
+            co_await send(Call(), answer);
+            co_return false;
+        }
+        if (!got && got.error().code == Code::exhausted) {
+            head_ = Head();
+            Answer answer = server_.router_->owner("/")->bad_request({503, "too much memory is in use"});
             keep_ = false;
             co_await send(Call(), answer);
             co_return false;
@@ -322,7 +352,11 @@ struct Connection::Body::Chunks {
     ChunkedDecoder decoder;
 };
 
-Connection::Body::Body(Connection& connection, std::uint64_t limit) : connection_(connection), limit_(limit) {
+Connection::Body::Body(Connection& connection, std::uint64_t limit)
+    : connection_(connection),
+      limit_(limit),
+      held_(&connection.server_.budget_, connection.peer_),
+      large_held_(&connection.server_.budget_, connection.peer_) {
     Head const& head = connection.head_;
     done_ = !head.has_body();
     must_continue_ = head.expect_continue && !done_ && head.minor_version >= 1;
@@ -364,19 +398,22 @@ Task<Result<void>> Connection::Body::more() {
     auto& server = connection_.server_;
     auto got = co_await connection_.fill(Deadline::in(server.loop_->clock(), server.limits_.body_progress));
     if (!got) {
-        if (got.error().code != Code::timed_out) connection_.peer_gone_ = true;
+        bool const ours = got.error().code == Code::timed_out || got.error().code == Code::exhausted;
+        if (!ours) connection_.peer_gone_ = true;
         connection_.keep_ = false;
         co_return Failure(got.error());
     }
     if (*got == 0) {
         connection_.keep_ = false;
-        co_return fail(Code::disconnected, "body", "the client closed the connection inside the body");
+        co_return fail(Code::decode, "body", "the client ended its side inside the body");
     }
     co_return Result<void>();
 }
 
 Task<Result<std::string_view>> Connection::Body::next_of_length() {
-    if (connection_.buffered().empty() && left_ > kLargeRead / 4 && !connection_.watch_) {
+    // Without the budget for a large block the connection's own small buffer does, only slower.
+    if (connection_.buffered().empty() && left_ > kLargeRead / 4 && !connection_.watch_ &&
+        (large_ || large_held_.grow_to(kLargeRead))) {
         // Straight from the socket into a large block: no copy, few calls.
         if (!large_) large_ = std::make_unique_for_overwrite<char[]>(kLargeRead);
         auto& server = connection_.server_;
@@ -391,7 +428,7 @@ Task<Result<std::string_view>> Connection::Body::next_of_length() {
         connection_.keep_ = false;
         if (got) {
             connection_.peer_closed_ = true;
-            co_return fail(Code::disconnected, "body", "the client closed the connection inside the body");
+            co_return fail(Code::decode, "body", "the client ended its side inside the body");
         }
         if (got.error().code != Code::timed_out) connection_.peer_gone_ = true;
         co_return Failure(got.error());

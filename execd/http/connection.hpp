@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/event.hpp"
+#include "base/ledger.hpp"
 #include "execd/http/body.hpp"
 #include "execd/http/route.hpp"
 #include "execd/http/server.hpp"
@@ -47,6 +48,9 @@ class Connection {
     }
     void consume(std::size_t n);
     std::span<char> spare(std::size_t at_least);
+    /// True when spare(at_least) stays within the byte budget.
+    bool may_grow(std::size_t at_least);
+    void shrink();
     void start_watch();
     void watched(Result<std::size_t> got);
     void peer_left(bool orderly);
@@ -72,7 +76,8 @@ class Connection {
     Stream stream_;
     std::string peer_;
 
-    std::string in_;  // [begin_, end_) holds unread bytes
+    ByteBudget::Claim held_;  // what in_ takes beyond its first size
+    std::string in_;          // [begin_, end_) holds unread bytes
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
     Head head_;
@@ -91,6 +96,7 @@ class Connection {
     bool taking_back_ = false;  // the background read was cancelled by us
     bool head_only_ = false;    // HEAD: the body stays here
     std::uint64_t served_ = 0;
+    ledger::Token token_;
 };
 
 /// The request body over a connection's buffer and socket.
@@ -103,6 +109,7 @@ class Connection::Body final : public BodyReader {
     bool done() const override { return done_; }
     /// The client waits for `100 Continue` and will not send the body before (or instead of) the answer.
     [[nodiscard]] bool unasked() const { return must_continue_; }
+    Result<void> hold(std::uint64_t bytes) override { return held_.grow_to(bytes); }
 
   private:
     Task<Result<std::string_view>> next_of_length();
@@ -118,6 +125,8 @@ class Connection::Body final : public BodyReader {
     bool done_ = false;
     bool must_continue_ = false;
     std::unique_ptr<Chunks> chunks_;
+    ByteBudget::Claim held_;  // what the handler keeps of it
+    ByteBudget::Claim large_held_;
     std::unique_ptr<char[]> large_;  // for bodies much longer than the connection's buffer
 };
 

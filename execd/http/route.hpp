@@ -70,8 +70,8 @@ struct Call {
     mutable std::optional<Pairs> query_;
 };
 
-/// What happens to the handler when its client goes away: it runs on (its output is dropped), it is
-/// cancelled, or it is cancelled after the row's `interrupt` ran.
+/// What happens to the handler when its client goes away: it runs on (what it still writes fails with
+/// Code::disconnected), it is cancelled, or it is cancelled after the row's `interrupt` ran.
 enum class OnDisconnect { keep, cancel, interrupt };
 /// open: liveness, readiness and static assets only.
 enum class Access { token, open };

@@ -38,6 +38,7 @@ Server::Server(Loop& loop, Router const& router, Limits limits, Authorize author
       limits_(limits),
       authorize_(std::move(authorize)),
       stages_(std::move(stages)),
+      budget_(limits.buffered, limits.buffered_per_client),
       scope_(loop, "http") {}
 
 Server::~Server() {
@@ -206,6 +207,7 @@ Task<void> Server::drain(Deadline deadline) {
     }
     auto const left = co_await scope_.close(Deadline::in(loop_->clock(), std::chrono::seconds(1)));
     if (!left.empty()) log::warn("http.stragglers", {{"count", left.size()}});
+    cut_ = !quiet || !left.empty();
 }
 
 }  // namespace execd::http

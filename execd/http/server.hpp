@@ -14,6 +14,7 @@
 
 #include "base/loop.hpp"
 #include "base/scope.hpp"
+#include "execd/http/byte_budget.hpp"
 #include "execd/http/route.hpp"
 
 namespace execd::http {
@@ -29,7 +30,8 @@ struct Limits {
     std::uint64_t drain_body = 256U << 10;  // unread body bytes swallowed to keep a connection alive
     std::size_t connections = 20'000;
     std::size_t connections_per_client = 16'000;
-    std::uint64_t buffered_bodies = 256U << 20;  // bytes of bodies held in memory over all connections
+    std::uint64_t buffered = 256U << 20;             // bytes held in memory over all connections
+    std::uint64_t buffered_per_client = 128U << 20;  // and over those of one client address
 };
 
 /// May rewrite `call.path` and `call.mount` (a proxy to ourselves) or answer by itself (a proxy to another
@@ -62,11 +64,14 @@ class Server {
     void start();
     void stop_accepting();
     [[nodiscard]] Task<void> drain(Deadline deadline);
+    /// After drain(): requests had to be cut because the deadline passed.
+    [[nodiscard]] bool cut() const { return cut_; }
 
     /// Serves one already connected socket (tests; inherited sockets).
     void adopt(UniqueFd fd, int family, ListenerInfo const& listener);
 
     [[nodiscard]] Counters const& counters() const { return counters_; }
+    [[nodiscard]] ByteBudget const& budget() const { return budget_; }
     [[nodiscard]] std::size_t connections() const { return live_.size(); }
     [[nodiscard]] std::list<ListenerInfo> const& listeners() const { return infos_; }
 
@@ -82,14 +87,15 @@ class Server {
     Limits limits_;
     Authorize authorize_;
     std::vector<TargetStage> stages_;
+    ByteBudget budget_;  // before the scope: what runs in it holds claims
     Scope scope_;
     std::list<ListenerInfo> infos_;
     std::vector<std::unique_ptr<Listener>> listeners_;
     std::set<Connection*> live_;
     std::map<std::string, std::size_t> per_client_;
-    std::uint64_t buffered_ = 0;
     Counters counters_;
     bool draining_ = false;
+    bool cut_ = false;
 };
 
 }  // namespace execd::http

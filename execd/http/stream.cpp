@@ -18,6 +18,7 @@ namespace execd::http {
 
 namespace {
 
+ledger::Name const kStreams{"http.stream"};
 constexpr std::size_t kSendFileStep = 4U << 20;  // bytes for one turn on the bulk lane
 
 Failure io_failure(std::string_view where, int err) {
@@ -67,7 +68,8 @@ Failure failure_of(boost::system::error_code ec, bool expired, std::string_view 
 Stream::Stream(Loop& loop, UniqueFd fd, int family)
     : loop_(&loop),
       socket_(loop.io(), asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP),
-              fd.release()) {
+              fd.release()),
+      token_(kStreams) {
     if (family != AF_UNIX) {
         int const one = 1;
         ::setsockopt(native(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

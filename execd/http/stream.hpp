@@ -15,9 +15,11 @@
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "base/ledger.hpp"
 #include "base/loop.hpp"
 #include "base/task.hpp"
 #include "base/unique_fd.hpp"
+#include "execd/http/byte_budget.hpp"
 
 namespace execd::http {
 
@@ -54,6 +56,15 @@ class Stream {
     [[nodiscard]] Task<Result<void>> send_file(int file, std::uint64_t offset, std::uint64_t length,
                                                Duration stall);
 
+    /// Whose budget pays for what is kept of this stream's bytes (messages of a WebSocket). `client` must
+    /// outlive the stream.
+    void charge_to(ByteBudget* budget, std::string_view client) {
+        budget_ = budget;
+        client_ = client;
+    }
+    [[nodiscard]] ByteBudget* budget() const { return budget_; }
+    [[nodiscard]] std::string_view client() const { return client_; }
+
     /// No more bytes from us; the peer sees an end of file.
     void shutdown_write();
     /// Ends pending operations with an error and closes. Idempotent.
@@ -69,6 +80,9 @@ class Stream {
   private:
     Loop* loop_;
     Socket socket_;
+    ByteBudget* budget_ = nullptr;
+    std::string_view client_;
+    ledger::Token token_;
 };
 
 }  // namespace execd::http

@@ -5,6 +5,7 @@
 namespace execd::http {
 
 namespace {
+ledger::Name const kSockets{"http.websocket"};
 constexpr std::size_t kReadStep = 32U << 10;
 constexpr auto kCloseWait = std::chrono::seconds(2);
 }  // namespace
@@ -12,6 +13,8 @@ constexpr auto kCloseWait = std::chrono::seconds(2);
 WebSocket::WebSocket(Stream& stream, std::string early, WsOptions options)
     : stream_(stream),
       options_(options),
+      held_(stream.budget(), stream.client()),
+      token_(kSockets),
       reader_({.role = WsRole::server, .max_frame = options.max_message, .max_message = options.max_message}),
       buffer_(std::move(early)),
       unread_(buffer_.data(), buffer_.size()),
@@ -48,6 +51,7 @@ Task<Result<WsMessage>> WebSocket::receive() {
         }
     };
     auto receiving = std::make_optional<Receiving>(*this);
+    held_.release();
     WsMessage message;
     for (;;) {
         auto const step = reader_.next(unread_);
@@ -59,7 +63,20 @@ Task<Result<WsMessage>> WebSocket::receive() {
                 break;
             }
             case WsReader::Event::frame: break;
-            case WsReader::Event::payload: message.data.append(step.data); break;
+            case WsReader::Event::payload: {
+                std::size_t const needed = message.data.size() + step.data.size();
+                if (needed > message.data.capacity()) {
+                    std::size_t const room = std::max(needed, message.data.capacity() * 2);
+                    if (auto held = held_.grow_to(room); !held) {
+                        receiving.reset();
+                        co_await close(1013, "too much memory is in use");  // try again later
+                        co_return Failure(held.error());
+                    }
+                    message.data.reserve(room);
+                }
+                message.data.append(step.data);
+                break;
+            }
             case WsReader::Event::frame_end:
                 if (!reader_.frame().fin) break;
                 message.text = reader_.message_opcode() == WsOpcode::text;

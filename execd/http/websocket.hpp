@@ -54,6 +54,8 @@ class WebSocket {
 
     Stream& stream_;
     WsOptions options_;
+    ByteBudget::Claim held_;  // the message being received, and the last one until the next is asked for
+    ledger::Token token_;
     WsReader reader_;
     std::string buffer_;
     std::span<char> unread_;
