@@ -79,11 +79,23 @@ Result<http::Principal> Authorization::check(http::Call const& call, http::Diale
 
 http::ReverseProxy::Options Authorization::proxy_options() const {
     http::ReverseProxy::Options options;
-    options.is_credential = [](std::string_view name, std::string_view) {
+    options.is_credential = [this](std::string_view name, std::string_view value) {
         for (std::string_view ours : {"X-EXECD-ACCESS-TOKEN", "OPEN-SANDBOX-API-KEY", "X-AIO-API-Key",
-                                      "X-API-KEY", "Agentrun-Authorization"})
+                                      "Agentrun-Authorization", "Agentrun-Access-Token"})
             if (http::iequals(name, ours)) return true;
+        // These names belong to everybody: a user's own value is passed on.
+        if (http::iequals(name, "Authorization")) {
+            auto const parts = http::split_authorization(value);
+            return authenticator_.knows(parts ? parts->credentials : value);
+        }
+        for (std::string_view shared : {"X-API-KEY", "X-Access-Token", "E2b-Traffic-Access-Token"})
+            if (http::iequals(name, shared)) return authenticator_.knows(value);
         return false;
+    };
+    options.is_query_credential = [this](std::string_view name, std::string_view value) {
+        if (name == "ticket") return authenticator_.is_ticket(value);
+        if (value.starts_with("Bearer ")) value.remove_prefix(7);
+        return authenticator_.knows(value);
     };
     return options;
 }

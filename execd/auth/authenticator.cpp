@@ -166,6 +166,15 @@ bool Authenticator::token_matches(std::string_view presented) const {
     return found;
 }
 
+bool Authenticator::knows(std::string_view presented) const {
+    if (presented.empty() || presented.size() > kMaxCredential) return false;
+    if (token_matches(presented)) return true;
+    for (auto const dialect : {Dialect::open_sandbox, Dialect::agentrun, Dialect::aio, Dialect::sandbox_sdk,
+                               Dialect::cloud_sandbox, Dialect::e2b, Dialect::own})
+        if (tokens_.find(dialect, presented)) return true;
+    return jwt_ && jwt_->verify(presented, clock_->wall());
+}
+
 std::optional<Principal> Authenticator::accept(Carrier const& carrier, std::string_view value,
                                                Asked const& asked) {
     if (has(carrier.kinds, Kind::signature)) {

@@ -91,6 +91,10 @@ class Authenticator {
     /// Code::permission_denied, with a detail that never quotes what was presented. A minted token names its
     /// subject even where nothing is protected.
     [[nodiscard]] Result<Principal> check(Asked const& asked);
+    /// True for a secret of ours, a JWT that we accept or a token that we minted: what a proxy must not pass
+    /// on.
+    [[nodiscard]] bool knows(std::string_view presented) const;
+    [[nodiscard]] bool is_ticket(std::string_view presented) const { return tickets_.holds(presented); }
     /// OpenSandbox's one-shot initialisation brings "sha256:<hex>" of a token (contracts/opensandbox.md, 10).
     [[nodiscard]] Result<void> add_token_hash(std::string_view text);
 

@@ -51,6 +51,11 @@ Result<std::string> TicketStore::issue(TicketTerms terms) {
     return ticket;
 }
 
+bool TicketStore::holds(std::string_view ticket) const {
+    auto const at = tickets_.find(sha256(ticket));
+    return at != tickets_.end() && !at->second.expires.passed(*clock_);
+}
+
 std::optional<std::string> TicketStore::use(std::string_view ticket, std::string_view path) {
     auto const at = tickets_.find(sha256(ticket));
     if (at == tickets_.end()) return std::nullopt;

@@ -61,6 +61,8 @@ class TicketStore {
     [[nodiscard]] Result<std::string> issue(TicketTerms terms);
     /// Consumes one use. `path` is decoded and without query. The subject, or nothing.
     [[nodiscard]] std::optional<std::string> use(std::string_view ticket, std::string_view path);
+    /// True for a live ticket, whatever it opens; nothing is used up.
+    [[nodiscard]] bool holds(std::string_view ticket) const;
     [[nodiscard]] std::size_t size() const { return tickets_.size(); }
 
   private:

@@ -12,6 +12,7 @@ namespace execd::http {
 
 namespace {
 
+ledger::Name const kUpstreams{"http.upstream"};
 constexpr std::size_t kSmallAnswer = 64U << 10;  // bytes: sent whole, with its length
 constexpr std::size_t kBlock = 256U << 10;
 
@@ -37,6 +38,7 @@ struct ReverseProxy::Upstream {
     std::size_t begin = 0;
     bool reused = false;
     TimePoint idle_since{};
+    ledger::Token token{kUpstreams};
 
     [[nodiscard]] std::string_view buffered() const { return std::string_view(buffer).substr(begin); }
     void consume(std::size_t n) {
@@ -133,6 +135,29 @@ void ReverseProxy::give_back(std::unique_ptr<Upstream> upstream) {
     upstream->buffer.shrink_to_fit();
     pool.push_back(std::move(upstream));
     if (pool.size() > options_.idle_per_port) pool.pop_front();
+}
+
+// The pairs of `target`'s query that are credentials of ours are left out; the rest stays as it was sent.
+std::string ReverseProxy::without_credentials(std::string target) const {
+    auto const mark = target.find('?');
+    if (mark == std::string::npos || !options_.is_query_credential) return target;
+    std::string kept;
+    std::string_view rest = std::string_view(target).substr(mark + 1);
+    bool dropped = false;
+    while (!rest.empty()) {
+        std::string_view const pair = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+        auto const parsed = parse_query(pair);
+        if (parsed && parsed->size() == 1 &&
+            options_.is_query_credential(parsed->front().first, parsed->front().second)) {
+            dropped = true;
+            continue;
+        }
+        kept.append(kept.empty() ? "" : "&").append(pair);
+    }
+    if (!dropped) return target;
+    target.resize(mark);
+    return kept.empty() ? target : target + "?" + kept;
 }
 
 std::string ReverseProxy::request_head(Call const& call, std::string const& target) const {
@@ -369,7 +394,7 @@ class Tunnel final : public Upgrade {
 
 Task<Result<Answer>> ReverseProxy::forward(Call& call, unsigned short port, std::string target) {
     Head const& head = *call.head;
-    std::string const request = request_head(call, target);
+    std::string const request = request_head(call, without_credentials(std::move(target)));
     bool const to_head = head.method == "HEAD";
     auto exchange = std::make_unique<ProxyExchange>(*this, port);
     if (head.has_body()) {

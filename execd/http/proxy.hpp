@@ -44,6 +44,7 @@ class ReverseProxy {
     friend class ProxyExchange;
     Task<Result<std::unique_ptr<Upstream>>> take(unsigned short port, bool fresh);
     void give_back(std::unique_ptr<Upstream> upstream);
+    std::string without_credentials(std::string target) const;
     std::string request_head(Call const& call, std::string const& target) const;
 
     Loop* loop_;
