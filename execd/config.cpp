@@ -1,5 +1,8 @@
 #include "execd/config.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 
 #include <cctype>
@@ -159,6 +162,16 @@ Result<void> set_level(Config& c, std::string const& v) {
     return {};
 }
 
+// Every command would fail in it: better not to start.
+Result<void> set_cwd(Config& c, std::string const& v) {
+    struct stat st {};
+    if (::stat(v.c_str(), &st) != 0) return wrong("cannot use " + v + ": " + errno_text(errno));
+    if (!S_ISDIR(st.st_mode)) return wrong(v + " is not a directory");
+    if (::access(v.c_str(), X_OK) != 0) return wrong("cannot enter " + v + ": " + errno_text(errno));
+    c.cwd = v;
+    return {};
+}
+
 Result<void> set_envs(Config& c, std::string const& v) {
     c.envs_file = v;
     c.envs_file_defaulted = false;
@@ -217,7 +230,7 @@ constexpr Option kOptions[] = {
       "KEY=VALUE file read for every command; default is a file in the state directory"},
      set_envs},
     {{"cwd", "EXECD_CWD", "PATH", "", "directory in which commands start; default is the daemon's own"},
-     set_text<&Config::cwd>},
+     set_cwd},
     {{"state-dir", "EXECD_STATE_DIR", "PATH", "",
       "private directory for spill files and sockets; default below TMPDIR"},
      set_text<&Config::state_dir>},
@@ -307,7 +320,9 @@ std::string help_text() {
         out += "\n";
     }
     out +=
-        "\nexit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 2 for a wrong option or value\n";
+        "\nexit status: 0 after SIGTERM or SIGINT, 3 when requests were still running at the end of the "
+        "drain "
+        "time and had to be\ncut, 1 when it cannot start, 2 for a wrong option or value\n";
     return out;
 }
 

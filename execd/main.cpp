@@ -1,8 +1,10 @@
 // The program: finds out what is wanted, says what is wrong with it, and starts it.
 #include <signal.h>
+#include <stdlib.h>
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fault.hpp"
@@ -20,6 +22,27 @@ void say(FILE* to, std::string const& text) {
     std::fflush(to);
 }
 
+void blank(char* text) {
+    for (; *text != '\0'; ++text) *text = 'x';
+}
+
+// Whoever may run `ps` in the sandbox reads our arguments.
+void hide_secrets(int argc, char** argv) {
+    for (int i = 1; i < argc; ++i) {
+        std::string_view word(argv[i]);
+        while (word.starts_with('-')) word.remove_prefix(1);
+        for (std::string_view const name : {"access-token", "jupyter-token"}) {
+            if (!word.starts_with(name)) continue;
+            word.remove_prefix(name.size());
+            if (word.starts_with('='))
+                blank(argv[i] + (word.data() + 1 - argv[i]));
+            else if (word.empty() && i + 1 < argc)
+                blank(argv[i + 1]);
+            break;
+        }
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -34,7 +57,9 @@ int main(int argc, char** argv) {
         return 2;
     }
 #endif
+    ::unsetenv("EXECD_FAULT");  // ours, not our children's
     auto line = execd::parse_command_line(args, execd::process_environment);
+    hide_secrets(argc, argv);
     if (!line) {
         say(stderr, "execd: " + line.error().message() + "\nexecd: try 'execd --help'\n");
         return 2;
