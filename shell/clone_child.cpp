@@ -15,6 +15,7 @@
 
 #include "base/check.hpp"
 #include "base/fault.hpp"
+#include "shell/direct_command.hpp"
 
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
@@ -29,6 +30,12 @@ namespace {
 /// Everything the child reads, as plain pointers and numbers prepared by the parent.
 struct ChildPlan {
     char const* const* candidates;
+    // The command without its shell; its environment's last entry names the candidate at hand.
+    char const* const* direct_candidates;
+    char const* const* direct_names;
+    char* const* direct_argv;
+    char** direct_envp;
+    std::size_t direct_name_at;
     char* const* argv;
     char* const* envp;
     char const* cwd;
@@ -167,6 +174,14 @@ EXECD_IN_CHILD void execute(ChildPlan* plan) {
             sys(SYS_execveat, plan->program_fd, at(""), at(plan->argv), at(plan->envp), AT_EMPTY_PATH);
         die(plan, Step::exec, result);
     }
+    if (plan->direct_argv != nullptr) {
+        for (std::size_t i = 0; plan->direct_candidates[i] != nullptr; ++i) {
+            plan->direct_envp[plan->direct_name_at] = const_cast<char*>(plan->direct_names[i]);
+            long const refused =
+                sys(SYS_execve, at(plan->direct_candidates[i]), at(plan->direct_argv), at(plan->direct_envp));
+            if (refused != -ENOENT && refused != -ENOTDIR && refused != -EACCES) break;
+        }
+    }
     long result = -ENOENT;
     bool denied = false;
     for (auto const* path = plan->candidates; *path != nullptr; ++path) {
@@ -296,6 +311,37 @@ int dev_null() {
     return fd;
 }
 
+/// What SpawnSpec::direct needs; empty where it cannot be used.
+struct DirectPlan {
+    std::vector<std::string> paths;
+    std::vector<std::string> names;  // "_=/usr/bin/true"
+    std::vector<std::string> env;
+    std::vector<char*> candidates, named, argv, envp;
+
+    explicit DirectPlan(SpawnSpec const& spec) {
+        if (spec.direct.empty()) return;
+        auto environment = direct_environment(spec.env, spec.cwd);
+        if (!environment) return;
+        env = std::move(*environment);
+        paths = exec_candidates(spec.direct[0], env);
+        for (auto const& path : paths) names.push_back("_=" + path);
+        env.emplace_back();
+        candidates = pointers(paths);
+        named = pointers(names);
+        argv = pointers(spec.direct);
+        envp = pointers(env);
+    }
+
+    void into(ChildPlan& plan) {
+        if (argv.empty()) return;
+        plan.direct_candidates = candidates.data();
+        plan.direct_names = named.data();
+        plan.direct_argv = argv.data();
+        plan.direct_envp = envp.data();
+        plan.direct_name_at = env.size() - 1;
+    }
+};
+
 /// The spec's map plus /dev/null for the missing of 0, 1, 2, with every source above every target: then the
 /// order of dup3 calls cannot destroy a source.
 struct FdPlan {
@@ -357,11 +403,13 @@ CloneResult clone_child(SpawnSpec const& spec, CloneStack const& stack) {
     auto const candidates = pointers(paths);
     auto const argv = pointers(spec.argv);
     auto const envp = pointers(spec.env);
+    DirectPlan direct(spec);
     std::string const oom = spec.oom_score_adj ? std::to_string(*spec.oom_score_adj) : std::string();
     Identity const identity = spec.identity.value_or(Identity());
 
     ChildPlan plan{};
     plan.candidates = candidates.data();
+    direct.into(plan);
     plan.argv = argv.data();
     plan.envp = envp.data();
     plan.cwd = spec.cwd.empty() ? nullptr : spec.cwd.c_str();

@@ -46,6 +46,8 @@ struct ExecutionSpec {
     std::vector<std::string> argv;
     /// The program to execute when it is not argv[0].
     std::string program;
+    /// Of shell_command(): the same command without its shell, tried first.
+    std::vector<std::string> direct;
     /// Complete; EXECD_EXECUTION=<id> is added.
     std::vector<std::string> env;
     std::string cwd;

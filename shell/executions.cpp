@@ -76,6 +76,7 @@ SpawnSpec spawn_spec_of(ExecutionSpec& spec, Channels& channels) {
     SpawnSpec out;
     out.argv = std::move(spec.argv);
     out.program = std::move(spec.program);
+    out.direct = std::move(spec.direct);
     out.env = std::move(spec.env);
     out.env.push_back("EXECD_EXECUTION=" + spec.id);
     out.cwd = std::move(spec.cwd);

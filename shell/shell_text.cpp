@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/fault.hpp"
+#include "shell/direct_command.hpp"
 
 namespace execd::shell {
 
@@ -49,6 +50,8 @@ Result<ShellCommand> shell_command(Shell const& shell, std::string text, std::ve
     if (text.size() > kLargest) return fail(Code::too_large, "command", "more than 64 MiB of shell text");
     ShellCommand out;
     out.argv = {shell.path};
+    if (shell.bash && options.empty() && text.size() < kOneArgument)
+        if (auto words = simple_command(text)) out.direct = std::move(*words);
     for (auto& option : options) out.argv.push_back(std::move(option));
     out.argv.emplace_back("-c");
     if (text.size() < kOneArgument) {

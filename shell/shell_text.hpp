@@ -13,6 +13,8 @@ namespace execd::shell {
 
 struct ShellCommand {
     std::vector<std::string> argv;
+    /// The command itself where bash would only start it (shell/direct_command.hpp); may be empty.
+    std::vector<std::string> direct;
     /// For SpawnSpec or ExecutionSpec when the text did not fit.
     std::vector<FdMap> fds;
     std::vector<UniqueFd> owned;

@@ -44,6 +44,9 @@ struct SpawnSpec {
     std::vector<std::string> argv;
     /// File to execute; empty: argv[0]. Without a slash it is searched in the PATH of `env`.
     std::string program;
+    /// Words of a command that is tried first, as the shell of `argv` would start it
+    /// (shell/direct_command.hpp); whatever keeps it from starting leaves the word to `argv`.
+    std::vector<std::string> direct;
     /// Execute this open file instead (execveat); `program` and PATH are not used then. Borrowed.
     int program_fd = -1;
     /// The whole environment as NAME=value; nothing is inherited.

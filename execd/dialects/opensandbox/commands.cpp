@@ -107,6 +107,7 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
         auto command = shell::shell_command(shell::find_shell(environment), request.command);
         if (!command) co_return refusal(400, code::kBody, std::string(kInvalid) + command.error().message());
         spec.argv = std::move(command->argv);
+        spec.direct = std::move(command->direct);
         spec.fds = std::move(command->fds);
         spec.owned = std::move(command->owned);
         spec.text = request.command;
