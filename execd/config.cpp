@@ -183,6 +183,11 @@ Result<void> set_prewarm(Config& c, std::string const& v) {
     return {};
 }
 
+Result<void> set_preload(Config& c, std::string const& v) {
+    c.preload = comma_list(v);
+    return {};
+}
+
 Result<void> set_origins(Config& c, std::string const& v) {
     c.allowed_origins = comma_list(v);
     return {};
@@ -240,6 +245,26 @@ constexpr Option kOptions[] = {
     {{"prewarm", "EXECD_PREWARM", "LIST", "",
       "languages whose kernels are made ready at start, comma separated (python)"},
      set_prewarm},
+    {{"ready-kernels", "EXECD_READY_KERNELS", "N", "1",
+      "Python kernels that wait ready for the next context"},
+     [](Config& c, std::string const& v) {
+         return set_number<std::size_t, &Config::ready_kernels>(c, v, 0, 64);
+     }},
+    {{"preload", "EXECD_PRELOAD", "LIST", "",
+      "modules that Python kernels find imported already, comma separated (numpy,pandas)"},
+     set_preload},
+    {{"max-contexts", "EXECD_MAX_CONTEXTS", "N", "128", "code contexts at once; more are refused"},
+     [](Config& c, std::string const& v) {
+         return set_number<std::size_t, &Config::max_contexts>(c, v, 1, 10'000);
+     }},
+    {{"context-idle-timeout", "EXECD_CONTEXT_IDLE_TIMEOUT", "DURATION", "0s",
+      "end a code context that was not used for so long; 0 is never"},
+     set_duration<&Config::context_idle_timeout>},
+    {{"run-log-limit", "EXECD_RUN_LOG_LIMIT", "BYTES", "268435456",
+      "memory for the outputs of all code runs together; the oldest are forgotten"},
+     [](Config& c, std::string const& v) {
+         return set_number<std::size_t, &Config::run_log_bytes>(c, v, 1 << 20, 1ULL << 40);
+     }},
     {{"max-connections", "EXECD_MAX_CONNECTIONS", "N", "20000", "connections at once; more are answered 503"},
      [](Config& c, std::string const& v) {
          return set_number<std::size_t, &Config::max_connections>(c, v, 1, 1'000'000);

@@ -41,6 +41,11 @@ struct Config {
     std::string state_dir;  // for spill files and sockets; empty: chosen at start
     std::string python;     // interpreter to look for kernels with; empty: PATH
     std::vector<std::string> allowed_origins;
+    std::size_t max_contexts = 128;
+    Duration context_idle_timeout = Duration::zero();  // 0: never
+    std::size_t ready_kernels = 1;
+    std::vector<std::string> preload;  // modules of Python kernels
+    std::size_t run_log_bytes = std::size_t{256} << 20;
 };
 
 enum class Command { serve, doctor, help, version, kernel, fs_worker };

@@ -77,6 +77,12 @@ kernels::Contexts::Options kernel_options(Config const& config, shell::Environme
     options.home = std::string(environment.get("HOME").value_or("/"));
     std::string const parent = temporary_directory(config);
     options.runtime_parent = parent.size() <= 60 ? parent : "/tmp";
+    options.cwd = config.cwd;
+    options.max_contexts = config.max_contexts;
+    options.idle_timeout = config.context_idle_timeout;
+    options.ready_kernels = config.ready_kernels;
+    options.preload = config.preload;
+    options.log_bytes = config.run_log_bytes;
     return options;
 }
 

@@ -42,6 +42,7 @@ Result<void> KernelClient::open(Channel channel) {
         // One identity for shell, control and stdin: the kernel sends input_request to the identity of the
         // request.
         options.routing_id = "execd-" + session_;
+        options.immediate = channel == Channel::stdin_;
     }
     auto opened = ZmqSocket::open(*loop_, zmq_, options);
     if (!opened) return tl::unexpected(opened.error());
@@ -103,12 +104,22 @@ Result<std::string> KernelClient::post(Channel channel, std::string_view type, J
 }
 
 Result<void> KernelClient::tell(Channel channel, std::string_view type, Json content, Json parent) {
+    Message message;
+    message.type = std::string(type);
+    message.content = std::move(content);
+    message.parent = std::move(parent);
+    return tell(channel, std::move(message));
+}
+
+Result<void> KernelClient::tell(Channel channel, Message message) {
     if (failed_) return tl::unexpected(*failed_);
     auto* const to = socket(channel);
     if (to == nullptr) return fail(Code::conflict, "kernel.tell", "not connected");
-    Message message = make(type, std::move(content));
-    message.parent = std::move(parent);
-    return to->send(build_message(message, signer_));
+    Message made = make(message.type, std::move(message.content));
+    made.parent = std::move(message.parent);
+    made.metadata = std::move(message.metadata);
+    made.buffers = std::move(message.buffers);
+    return to->send(build_message(made, signer_));
 }
 
 Task<Result<Message>> KernelClient::request(Channel channel, std::string_view type, Json content,
@@ -141,6 +152,12 @@ Task<Result<void>> KernelClient::silent(std::string code, Deadline deadline) {
     if (!reply) co_return tl::unexpected(reply.error());
     if (text_of(reply->content, "status") == "ok") co_return Result<void>{};
     co_return fail(Code::invalid_argument, "kernel.silent", text_of(reply->content, "evalue", "refused"));
+}
+
+Task<bool> KernelClient::stdin_ready(Deadline deadline) {
+    auto* const to = socket(Channel::stdin_);
+    if (to == nullptr || failed_) co_return false;
+    co_return co_await to->sendable(deadline);
 }
 
 Task<bool> KernelClient::beat(Deadline deadline) {

@@ -59,6 +59,11 @@ class KernelClient {
     [[nodiscard]] Task<Result<void>> silent(std::string code, Deadline deadline);
     /// A message without a reply (comm_msg, input_reply).
     Result<void> tell(Channel channel, std::string_view type, Json content, Json parent = Json::object());
+    /// The same with metadata and buffers; the header is made here.
+    Result<void> tell(Channel channel, Message message);
+    /// True when the stdin channel's handshake is over: what asks for input after that finds us. A kernel
+    /// drops an input_request to somebody it has not met.
+    [[nodiscard]] Task<bool> stdin_ready(Deadline deadline);
     /// True when the kernel's heartbeat answered in time.
     [[nodiscard]] Task<bool> beat(Deadline deadline);
 

@@ -1,5 +1,7 @@
 #include "kernels/context.hpp"
 
+#include <algorithm>
+
 #include "base/check.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
@@ -9,6 +11,7 @@ namespace execd::kernels {
 
 namespace {
 using namespace std::chrono_literals;
+constexpr int kMissedBeats = 3;  // before the run is told
 }  // namespace
 
 std::string_view to_string(ContextState state) noexcept {
@@ -22,12 +25,23 @@ std::string_view to_string(ContextState state) noexcept {
     return "?";
 }
 
-Context::Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch)
+bool ContextSpec::same_request(ContextSpec const& other) const {
+    auto const who = [](ContextSpec const& spec) {
+        auto const& as = spec.identity;
+        return as ? std::make_optional(std::make_pair(as->uid, as->gid)) : std::nullopt;
+    };
+    return language == other.language && cwd == other.cwd && env == other.env && who(*this) == who(other) &&
+           owner == other.owner && idle_timeout == other.idle_timeout &&
+           heartbeat_timeout == other.heartbeat_timeout && revive == other.revive;
+}
+
+Context::Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch, Shared shared)
     : loop_(&loop),
       spec_(std::move(spec)),
       kernelspec_(std::move(kernelspec)),
       launch_(std::move(launch)),
-      background_(OutputLog::Limits{1 << 20, 1000}),
+      shared_(std::move(shared)),
+      background_(OutputLog::Limits{1 << 20, 1000}, shared_.logs),
       created_(loop.clock().wall()),
       last_active_(loop.clock().now()),
       scope_(loop, "context") {
@@ -72,6 +86,7 @@ Task<Result<void>> Context::launch(Deadline deadline) {
     kernel_->client().set_hooks({[this](Message m, std::vector<Output> o) { on_iopub(m, std::move(o)); },
                                  [this](Message m) { on_input(std::move(m)); }});
     kernel_->on_death([this] { on_death(); });
+    kernel_->on_silence([this](Duration silence) { on_silence(silence); });
     auto connected = co_await kernel_->connect(deadline);
     if (!connected) {
         drop_kernel(Duration::zero());
@@ -88,6 +103,8 @@ Task<Result<void>> Context::launch(Deadline deadline) {
 std::shared_ptr<Burial> Context::drop_kernel(Duration grace) {
     if (!kernel_) return nullptr;
     kernel_->on_death(nullptr);
+    kernel_->on_silence(nullptr);
+    kernel_->attend(false);
     kernel_->client().set_hooks({});
     return Grave::bury(std::move(kernel_), grace);
 }
@@ -97,21 +114,37 @@ void Context::on_death() {
     changed_.notify_all();
 }
 
+void Context::on_silence(Duration silence) {
+    auto const seconds = std::chrono::ceil<std::chrono::seconds>(silence).count();
+    if (spec_.heartbeat_timeout > Duration::zero() && silence >= spec_.heartbeat_timeout) {
+        kernel_->kill("it left heartbeats unanswered for " + std::to_string(seconds) + " s and was killed");
+    } else if (progress_ && silence >= kMissedBeats * kernel_->heart_rate() && !progress_->told_silence) {
+        progress_->told_silence = true;
+        current_->add(Notice{"the kernel has not answered heartbeats for " + std::to_string(seconds) + " s"},
+                      loop_->clock().wall());
+    } else if (progress_ && silence == Duration::zero()) {
+        progress_->told_silence = false;
+    }
+    changed_.notify_all();
+}
+
 Result<std::shared_ptr<Run>> Context::submit(RunSpec spec) {
     if (closed_) return fail(Code::gone, "context.run", "the context was deleted");
     if (queue_.size() >= spec_.max_queue)
         return fail(Code::exhausted, "context.run",
                     std::to_string(queue_.size()) + " runs are waiting already");
     if (!spec.id.empty() && find(spec.id)) return fail(Code::already_exists, "context.run", spec.id);
-    auto run = std::make_shared<Run>(spec_.id, std::move(spec), loop_->clock().wall());
+    auto run = std::make_shared<Run>(spec_.id, std::move(spec), loop_->clock().wall(), shared_.logs);
     queue_.push_back(run);
     touch();
     return run;
 }
 
 std::shared_ptr<Run> Context::find(std::string_view run_id) const {
-    for (auto const& run : runs())
-        if (run->id() == run_id) return run;
+    auto const is_it = [run_id](std::shared_ptr<Run> const& run) { return run->id() == run_id; };
+    if (current_ && is_it(current_)) return current_;
+    for (auto const* list : {&queue_, &finished_})
+        if (auto const it = std::find_if(list->begin(), list->end(), is_it); it != list->end()) return *it;
     return nullptr;
 }
 
@@ -120,6 +153,15 @@ std::vector<std::shared_ptr<Run>> Context::runs() const {
     if (current_) out.push_back(current_);
     out.insert(out.end(), queue_.begin(), queue_.end());
     return out;
+}
+
+std::optional<WallTime> Context::oldest_finished() const {
+    if (finished_.size() < 2) return std::nullopt;
+    return finished_.front()->finished();
+}
+
+void Context::forget_oldest() {
+    if (!finished_.empty()) finished_.pop_front();
 }
 
 std::optional<std::size_t> Context::position(std::string_view run_id) const {
@@ -230,10 +272,16 @@ Task<Result<Json>> Context::history(std::size_t last, Deadline deadline) {
                    {{"hist_access_type", "tail"}, {"n", last}, {"output", false}, {"raw", true}}, deadline);
 }
 
-Result<void> Context::comm(std::string_view type, Json content) {
+Result<void> Context::comm(std::string_view type, Json content, Json metadata,
+                           std::vector<std::string> buffers) {
     if (!kernel_ || !kernel_->alive()) return fail(Code::gone, "context.comm", "the kernel has ended");
     touch();
-    return kernel_->client().tell(Channel::shell, type, std::move(content));
+    Message message;
+    message.type = std::string(type);
+    message.content = std::move(content);
+    message.metadata = std::move(metadata);
+    message.buffers = std::move(buffers);
+    return kernel_->client().tell(Channel::shell, std::move(message));
 }
 
 Task<void> Context::close(Duration grace) {

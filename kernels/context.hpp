@@ -29,8 +29,11 @@ struct ContextSpec {
     Env env{};
     std::optional<shell::Identity> identity{};
     std::string owner{};
-    /// Ended after so long without a run or request; 0: never.
-    Duration idle_timeout{};
+    /// Ended after so long without a run or request; 0: never; absent: as Contexts::Options says.
+    std::optional<Duration> idle_timeout{};
+    /// A kernel that works on a run and leaves heartbeats unanswered for so long is killed; 0: never (kernels
+    /// that answer them from the thread that runs the code would be killed for working).
+    Duration heartbeat_timeout{};
     /// False: runs after a death of the kernel fail instead of getting a fresh one.
     bool revive = true;
     std::size_t max_queue = 256;
@@ -39,6 +42,9 @@ struct ContextSpec {
     std::size_t keep_bytes = 32 << 20;
     /// How long one half of a run's end (reply, idle) waits for the other when nothing more is output.
     Duration end_grace = std::chrono::seconds(5);
+
+    /// Whether both ask for the same: who sends a request again gets the context that it made.
+    [[nodiscard]] bool same_request(ContextSpec const& other) const;
 };
 
 class Context : public std::enable_shared_from_this<Context> {
@@ -46,7 +52,14 @@ class Context : public std::enable_shared_from_this<Context> {
     /// Makes a kernel for this context (cold, from the zygote or from the pool).
     using Launch = std::function<Task<Result<KernelPtr>>(ContextSpec, KernelSpec)>;
 
-    Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch);
+    /// What it has in common with its sisters.
+    struct Shared {
+        std::shared_ptr<LogBudget> logs{};
+        /// Called when a run has finished.
+        std::function<void()> retired{};
+    };
+
+    Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch, Shared shared);
     ~Context();
     Context(Context const&) = delete;
     Context& operator=(Context const&) = delete;
@@ -77,6 +90,10 @@ class Context : public std::enable_shared_from_this<Context> {
     /// Finished ones first, oldest first; then the running one, then the queue.
     [[nodiscard]] std::vector<std::shared_ptr<Run>> runs() const;
     [[nodiscard]] std::shared_ptr<Run> current() const { return current_; }
+    [[nodiscard]] std::size_t queued() const { return queue_.size(); }
+    /// When the finished run that would be forgotten next ended; nothing when it is the only one.
+    [[nodiscard]] std::optional<WallTime> oldest_finished() const;
+    void forget_oldest();
     /// 0: running, 1: next, ...; nothing when finished or unknown.
     [[nodiscard]] std::optional<std::size_t> position(std::string_view run_id) const;
     /// Out of the queue, or interrupted when it runs. Code::not_found, gone when finished.
@@ -98,7 +115,8 @@ class Context : public std::enable_shared_from_this<Context> {
                                              Deadline deadline);
     [[nodiscard]] Task<Result<Json>> history(std::size_t last, Deadline deadline);
     /// comm_open, comm_msg, comm_close to the kernel (no reply belongs to them).
-    Result<void> comm(std::string_view type, Json content);
+    Result<void> comm(std::string_view type, Json content, Json metadata = Json::object(),
+                      std::vector<std::string> buffers = {});
 
     /// Outputs of the kernel that belong to no running run: threads that outlive their cell, comms.
     [[nodiscard]] OutputLog& background() { return background_; }
@@ -127,6 +145,7 @@ class Context : public std::enable_shared_from_this<Context> {
     void on_iopub(Message const& message, std::vector<Output> outputs);
     void on_input(Message message);
     void on_death();
+    void on_silence(Duration silence);
     void finish(Run& run, RunOutcome outcome);
     void touch();
 
@@ -134,6 +153,7 @@ class Context : public std::enable_shared_from_this<Context> {
     ContextSpec spec_;
     KernelSpec kernelspec_;
     Launch launch_;
+    Shared shared_;
     KernelPtr kernel_;
     std::string death_;
     int generation_ = 0;

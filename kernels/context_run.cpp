@@ -31,6 +31,7 @@ Task<void> Context::work([[maybe_unused]] std::shared_ptr<Context> self) {
         current_.reset();
         progress_.reset();
         touch();
+        if (shared_.retired) shared_.retired();
     }
 }
 
@@ -133,14 +134,24 @@ Task<void> Context::perform(std::shared_ptr<Run> run) {
             co_return;
         }
     }
+    if (run->spec().allow_stdin && kernel_) {
+        bool const ready = co_await kernel_->client().stdin_ready(Deadline::in(loop_->clock(), kPlaceTime));
+        if (!ready && kernel_ && kernel_->alive())
+            run->add(Notice{"the kernel's stdin channel did not answer: input() may fail"},
+                     loop_->clock().wall());
+    }
     if (progress_->cancelled) {
         finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "interrupted before it began"});
+    } else if (!kernel_) {
+        finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "the kernel was restarted"});
     } else if (auto sent = send(*run); !sent) {
         auto const kind =
             kernel_ && kernel_->alive() ? RunOutcome::Kind::failed : RunOutcome::Kind::kernel_died;
         finish(*run, {.kind = kind, .why = sent.error().message(), .code = sent.error().code});
     } else {
+        kernel_->attend(true);
         co_await follow(run);
+        if (kernel_) kernel_->attend(false);
     }
     if (placed) co_await unplace(*run);
 }

@@ -25,7 +25,9 @@ Contexts::Contexts(Loop& loop, shell::Executions& executions, shell::Reaper& rea
       reaper_(&reaper),
       options_(std::move(options)),
       grave_(loop),
-      scope_(loop, "contexts") {}
+      scope_(loop, "contexts") {
+    logs_->limit = options_.log_bytes;
+}
 
 Contexts::~Contexts() = default;
 
@@ -73,7 +75,7 @@ Task<Result<KernelPtr>> Contexts::launch_cold(KernelSpec kernelspec, LaunchPlace
 
 Task<Result<KernelPtr>> Contexts::launch(ContextSpec spec, KernelSpec kernelspec) {
     if (auto ready = prepare(); !ready) co_return tl::unexpected(ready.error());
-    LaunchPlace place{spec.cwd, options_.env, spec.identity, spec.owner};
+    LaunchPlace place{spec.cwd.empty() ? options_.cwd : spec.cwd, options_.env, spec.identity, spec.owner};
     for (auto const& [name, value] : spec.env) place.env[name] = value;
     if (python_ && python_->suits(kernelspec, place)) {
         auto fast = co_await python_->start(kernelspec, place);
@@ -116,11 +118,21 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
     if (by_id_.contains(spec.id)) co_return refused(Code::already_exists, spec.id);
 
     std::string const id = spec.id;
+    if (!spec.idle_timeout) spec.idle_timeout = options_.idle_timeout;
     auto const context = std::make_shared<Context>(
         *loop_, std::move(spec), *std::move(kernelspec),
-        [this](ContextSpec wanted, KernelSpec from) { return launch(std::move(wanted), std::move(from)); });
+        [this](ContextSpec wanted, KernelSpec from) { return launch(std::move(wanted), std::move(from)); },
+        Context::Shared{logs_, [this] { trim_logs(); }});
     by_id_[id] = context;
     order_.push_back(id);
+    // A caller that goes away meanwhile must not leave a context that nobody knows.
+    struct Undo {
+        Contexts& self;
+        std::string id;
+        ~Undo() {
+            if (!id.empty()) self.scope_.spawn("context.undo", self.undo(id));
+        }
+    } guard{*this, id};
     Result<void> started;
     for (int tries = 0; tries < kColdTries; ++tries) {
         started = co_await context->start(Deadline::in(loop_->clock(), options_.start_timeout));
@@ -130,12 +142,51 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
     }
     if (!started) {
         (void)co_await remove(id, Duration::zero());
+        guard.id.clear();
         co_return tl::unexpected(started.error());
     }
+    guard.id.clear();
     if (context->state() == ContextState::closed) co_return refused(Code::gone, "deleted while it started");
-    if (context->spec().idle_timeout > Duration::zero()) scope_.spawn("context.cull", cull(context));
+    if (*context->spec().idle_timeout > Duration::zero()) scope_.spawn("context.cull", cull(context));
     changed_.notify_all();
     co_return context;
+}
+
+Task<void> Contexts::undo(std::string id) { (void)co_await remove(std::move(id), Duration::zero()); }
+
+Task<Result<Contexts::Attached>> Contexts::create_or_attach(ContextSpec spec) {
+    std::string const id = spec.id;
+    auto const known = find(id);
+    if (!known) {
+        auto made = co_await create(std::move(spec));
+        if (!made) co_return tl::unexpected(made.error());
+        co_return Attached{*std::move(made), true};
+    }
+    if (!spec.idle_timeout) spec.idle_timeout = options_.idle_timeout;
+    if (!known->spec().same_request(spec))
+        co_return fail(Code::conflict, "context.create", id + " was created with another request");
+    while (known->generation() == 0 && find(id) == known) co_await known->changed().wait();
+    if (find(id) != known) co_return fail(Code::gone, "context.create", id + " was deleted or did not start");
+    co_return Attached{known, false};
+}
+
+Contexts::Found Contexts::find_run(std::string_view run_id) const {
+    for (auto const& [id, context] : by_id_)
+        if (auto run = context->find(run_id)) return {context, std::move(run)};
+    return {};
+}
+
+// A quarter of the room is for what runs.
+void Contexts::trim_logs() {
+    while (logs_->used > logs_->limit / 4 * 3) {
+        Context* oldest = nullptr;
+        for (auto const& [id, context] : by_id_)
+            if (auto const at = context->oldest_finished();
+                at && (oldest == nullptr || *at < *oldest->oldest_finished()))
+                oldest = context.get();
+        if (oldest == nullptr) return;
+        oldest->forget_oldest();
+    }
 }
 
 Task<Result<std::shared_ptr<Context>>> Contexts::default_for(std::string language, std::string owner) {
@@ -193,7 +244,7 @@ Task<Result<void>> Contexts::remove(std::string id, Duration grace) {
 }
 
 Task<void> Contexts::cull(std::shared_ptr<Context> context) {
-    auto const limit = context->spec().idle_timeout;
+    auto const limit = *context->spec().idle_timeout;
     while (context->state() != ContextState::closed) {
         Deadline const at(context->last_active() + limit);
         bool const resting = context->state() == ContextState::idle || context->state() == ContextState::dead;

@@ -23,7 +23,14 @@ class Contexts {
         std::string home{};
         /// Parent of the private directory for sockets; at most 60 characters.
         std::string runtime_parent = "/tmp";
+        /// Where kernels start that nobody gave a directory; empty: the daemon's own.
+        std::string cwd{};
         std::size_t max_contexts = 128;
+        /// Of contexts that do not say it; 0: never.
+        Duration idle_timeout{};
+        /// What the outputs of all runs may hold together, in bytes: the oldest finished runs are forgotten
+        /// first, then running ones lose their oldest outputs (a declared gap).
+        std::size_t log_bytes = std::size_t{256} << 20;
         Duration start_timeout = std::chrono::seconds(60);
         /// Python from a zygote (kernels/python_kernels.hpp); false: always cold.
         bool zygote = true;
@@ -40,12 +47,27 @@ class Contexts {
     /// Comes back when the kernel answers. Errors: not_found or unavailable (no such kernel; lists what
     /// exists), exhausted (limit), already_exists (id), not_a_directory/not_found (cwd), timed_out.
     [[nodiscard]] Task<Result<std::shared_ptr<Context>>> create(ContextSpec spec);
+    struct Attached {
+        std::shared_ptr<Context> context;
+        bool created = false;  // by this call
+    };
+    /// The same id with the same request (ContextSpec::same_request) gives the same context, also while the
+    /// first call still makes it; another request is Code::conflict.
+    [[nodiscard]] Task<Result<Attached>> create_or_attach(ContextSpec spec);
     /// The default context of a language, made at first use; callers that come meanwhile wait for the same
     /// one. A deleted one is made anew.
     [[nodiscard]] Task<Result<std::shared_ptr<Context>>> default_for(std::string language,
                                                                      std::string owner = {});
 
     [[nodiscard]] std::shared_ptr<Context> find(std::string_view id) const;
+    struct Found {
+        std::shared_ptr<Context> context;
+        std::shared_ptr<Run> run;
+    };
+    /// A run of any context by its id; null pointers when there is none (any more).
+    [[nodiscard]] Found find_run(std::string_view run_id) const;
+    [[nodiscard]] LogBudget const& logs() const { return *logs_; }
+    [[nodiscard]] Options const& options() const { return options_; }
     /// In order of creation; empty: all languages / owners. The language is compared as it was asked for.
     [[nodiscard]] std::vector<std::shared_ptr<Context>> list(std::string_view language = {},
                                                              std::string_view owner = {}) const;
@@ -69,14 +91,17 @@ class Contexts {
     [[nodiscard]] Task<Result<KernelPtr>> launch(ContextSpec spec, KernelSpec kernelspec);
     [[nodiscard]] Task<Result<KernelPtr>> launch_cold(KernelSpec kernelspec, LaunchPlace place);
     [[nodiscard]] Result<void> prepare();
+    [[nodiscard]] Task<void> undo(std::string id);
     [[nodiscard]] Task<void> cull(std::shared_ptr<Context> context);
     [[nodiscard]] SearchContext search_context() const;
+    void trim_logs();
 
     Loop* loop_;
     shell::Executions* executions_;
     shell::Reaper* reaper_;
     Options options_;
     std::shared_ptr<ZmqContext> zmq_;
+    std::shared_ptr<LogBudget> logs_ = std::make_shared<LogBudget>();
     std::unique_ptr<RuntimeDir> dir_;
     std::shared_ptr<KernelSpecs const> specs_;
     TimePoint specs_at_{};

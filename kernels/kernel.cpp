@@ -49,7 +49,7 @@ Task<void> Kernel::watch() {
     bool const ended = co_await process_->ended(Deadline::never());
     if (!ended) co_return;
     dead_ = true;
-    cause_ = process_->cause();
+    cause_ = killed_why_.empty() ? process_->cause() : killed_why_;
     if (!ending_) {
         log::warn("kernel.died", {{"kernel", spec_.name}, {"pid", process_->pid()}, {"cause", cause_}});
         if (auto words = last_words(); !words.empty()) cause_ += ": " + words;
@@ -58,11 +58,49 @@ Task<void> Kernel::watch() {
     if (on_death_) on_death_();
 }
 
+void Kernel::attend(bool on) {
+    attended_ = on;
+    attend_changed_.notify_all();
+}
+
+Task<void> Kernel::heart() {
+    auto& clock = loop_->clock();
+    std::optional<TimePoint> unanswered;
+    while (!dead_) {
+        while (!attended_) co_await attend_changed_.wait();
+        co_await clock.sleep_for(heart_every_);
+        if (!attended_ || dead_) continue;
+        TimePoint const asked = clock.now();
+        bool const answered = co_await client_.beat(Deadline::in(clock, heart_every_));
+        if (dead_) co_return;
+        if (answered) {
+            unanswered.reset();
+        } else if (!unanswered) {
+            unanswered = asked;
+        }
+        Duration const before = silence_;
+        silence_ = unanswered ? clock.now() - *unanswered : Duration::zero();
+        bool const news = silence_ > Duration::zero() || before > Duration::zero();
+        if (news && on_silence_) on_silence_(silence_);
+    }
+}
+
+void Kernel::kill(std::string why) {
+    if (dead_ || ending_) return;
+    killed_why_ = std::move(why);
+    scope_.spawn("kernel.kill", stop_process());
+}
+
+Task<void> Kernel::stop_process() { co_await process_->stop(Duration::zero()); }
+
 Task<Result<void>> Kernel::connect(Deadline deadline) {
     if (connected_) co_return Result<void>{};
     auto connected = co_await client_.connect(deadline);
     connected_ = connected.has_value();
-    if (connected) co_return connected;
+    if (connected) {
+        scope_.spawn("kernel.heart", heart());
+        co_return connected;
+    }
     std::string text = "kernel '" + spec_.name + "' did not come up: ";
     text += dead_ ? "it ended with " + cause_ : connected.error().detail;
     if (!dead_)

@@ -46,6 +46,18 @@ class Kernel {
     /// Called (once, from the reactor) when the process has ended by itself or by end().
     void on_death(std::function<void()> call) { on_death_ = std::move(call); }
 
+    /// While on (a run is being worked on) heartbeats are sent every few seconds, and `on_silence` hears of
+    /// each that was not answered: how long there has been no answer; zero when there is one again.
+    void attend(bool on);
+    void on_silence(std::function<void(Duration)> call) { on_silence_ = std::move(call); }
+    /// Since when heartbeats are unanswered, so far; zero while they are answered.
+    [[nodiscard]] Duration silence() const { return silence_; }
+    /// 5 s.
+    [[nodiscard]] Duration heart_rate() const { return heart_every_; }
+    void set_heart_rate(Duration every) { heart_every_ = every; }
+    /// Ends the process at once, with this cause instead of the signal that it dies of.
+    void kill(std::string why);
+
     /// SIGINT to the process group, or interrupt_request. Code::not_supported for kernels that bear neither.
     [[nodiscard]] Task<Result<void>> interrupt();
     /// shutdown_request, and after `grace` SIGKILL for the whole tree. Closes the client and removes the
@@ -54,6 +66,8 @@ class Kernel {
 
   private:
     [[nodiscard]] Task<void> watch();
+    [[nodiscard]] Task<void> heart();
+    [[nodiscard]] Task<void> stop_process();
     [[nodiscard]] std::string last_words() const;
 
     Loop* loop_;
@@ -67,7 +81,13 @@ class Kernel {
     bool dead_ = false;
     bool ending_ = false;
     std::string cause_;
+    std::string killed_why_;
     std::function<void()> on_death_;
+    std::function<void(Duration)> on_silence_;
+    Duration heart_every_ = std::chrono::seconds(5);
+    Duration silence_{};
+    bool attended_ = false;
+    Event attend_changed_;
     Scope scope_;
 };
 

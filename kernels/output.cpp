@@ -127,6 +127,17 @@ std::vector<Output> decode_output(Message& message, bool& bad, std::size_t piece
 
 std::size_t bytes_of(Output const& output) { return std::visit(SizeOf{}, output) + kEntryOverhead; }
 
+OutputLog::~OutputLog() {
+    if (budget_) budget_->used -= bytes_;
+}
+
+void OutputLog::drop_first() {
+    bytes_ -= entries_.front().bytes;
+    if (budget_) budget_->used -= entries_.front().bytes;
+    entries_.pop_front();
+    ++first_;
+}
+
 void OutputLog::append(Output output, WallTime at) {
     std::size_t size = bytes_of(output);
     if (size > limits_.bytes) {
@@ -137,11 +148,9 @@ void OutputLog::append(Output output, WallTime at) {
     entries_.push_back({at, std::make_shared<Output const>(std::move(output)), size, total_bytes_});
     bytes_ += size;
     total_bytes_ += size;
-    while (entries_.size() > 1 && (bytes_ > limits_.bytes || entries_.size() > limits_.events)) {
-        bytes_ -= entries_.front().bytes;
-        entries_.pop_front();
-        ++first_;
-    }
+    if (budget_) budget_->used += size;
+    while (entries_.size() > 1 && (bytes_ > limits_.bytes || entries_.size() > limits_.events)) drop_first();
+    while (entries_.size() > 1 && budget_ && budget_->exceeded() && bytes_ > budget_->share()) drop_first();
     changed_.notify_all();
 }
 

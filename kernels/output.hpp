@@ -81,6 +81,16 @@ using Output = std::variant<StreamText, ExecuteResult, DisplayData, ClearOutput,
 [[nodiscard]] std::vector<Output> decode_output(Message& message, bool& bad, std::size_t piece = 256 << 10);
 [[nodiscard]] std::size_t bytes_of(Output const& output);
 
+/// What all logs of a daemon may hold together, in bytes. Over it every log that grows gives up its own
+/// oldest outputs down to a share of `limit`, so that no context lives at the expense of the others.
+struct LogBudget {
+    std::size_t limit = std::size_t{256} << 20;
+    std::size_t used = 0;
+    [[nodiscard]] bool exceeded() const { return used > limit; }
+    /// What a log keeps in any case.
+    [[nodiscard]] std::size_t share() const { return limit / 256; }
+};
+
 /// An append-only list of outputs, numbered from 0, bounded by dropping the oldest. Readers keep only a
 /// number: attach, resume and slow readers are all "read from".
 class OutputLog {
@@ -106,7 +116,11 @@ class OutputLog {
     };
 
     OutputLog() : OutputLog(Limits{}) {}
-    explicit OutputLog(Limits limits) : limits_(limits) {}
+    explicit OutputLog(Limits limits, std::shared_ptr<LogBudget> budget = nullptr)
+        : limits_(limits), budget_(std::move(budget)) {}
+    ~OutputLog();
+    OutputLog(OutputLog const&) = delete;
+    OutputLog& operator=(OutputLog const&) = delete;
 
     void append(Output output, WallTime at);
     /// No more outputs; readers are woken.
@@ -127,7 +141,10 @@ class OutputLog {
         std::size_t bytes;
         std::uint64_t bytes_before;  // of all outputs ever appended before this one
     };
+    void drop_first();
+
     Limits limits_;
+    std::shared_ptr<LogBudget> budget_;
     std::deque<Kept> entries_;
     std::uint64_t first_ = 0;
     std::uint64_t total_bytes_ = 0;

@@ -16,6 +16,7 @@ struct Context::Progress {
     bool kill = false;
     bool restarted = false;
     bool retried = false;
+    bool told_silence = false;
     bool began = false;  // execute_input or an output came
     /// When the last output, or one half of the end, came.
     TimePoint last_output{};

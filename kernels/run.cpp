@@ -26,8 +26,17 @@ std::string_view to_string(RunOutcome::Kind kind) noexcept {
     return "?";
 }
 
-Run::Run(std::string context_id, RunSpec spec, WallTime now)
-    : context_id_(std::move(context_id)), spec_(std::move(spec)), created_(now) {
+bool RunSpec::same_work(RunSpec const& other) const {
+    return code == other.code && cwd == other.cwd && env == other.env && timeout == other.timeout &&
+           allow_stdin == other.allow_stdin && store_history == other.store_history &&
+           silent == other.silent && user_expressions == other.user_expressions;
+}
+
+Run::Run(std::string context_id, RunSpec spec, WallTime now, std::shared_ptr<LogBudget> budget)
+    : context_id_(std::move(context_id)),
+      spec_(std::move(spec)),
+      log_(OutputLog::Limits{}, std::move(budget)),
+      created_(now) {
     if (spec_.id.empty()) spec_.id = uuid();
 }
 

@@ -28,6 +28,8 @@ struct RunSpec {
     bool store_history = true;
     bool silent = false;
     Json user_expressions = Json::object();
+    /// Whether both ask for the same: who sends a request again gets the run that it made.
+    [[nodiscard]] bool same_work(RunSpec const& other) const;
 };
 
 enum class RunState { queued, running, finished };
@@ -57,7 +59,7 @@ struct RunOutcome {
 
 class Run {
   public:
-    Run(std::string context_id, RunSpec spec, WallTime now);
+    Run(std::string context_id, RunSpec spec, WallTime now, std::shared_ptr<LogBudget> budget = nullptr);
     Run(Run const&) = delete;
     Run& operator=(Run const&) = delete;
 

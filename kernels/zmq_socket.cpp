@@ -57,6 +57,7 @@ Result<std::unique_ptr<ZmqSocket>> ZmqSocket::open(Loop& loop, std::shared_ptr<Z
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &options.max_frame, sizeof options.max_frame);
     if (!options.routing_id.empty())
         zmq_setsockopt(socket, ZMQ_ROUTING_ID, options.routing_id.data(), options.routing_id.size());
+    if (options.immediate) set(ZMQ_IMMEDIATE, 1);
     if (options.subscribe_all) zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
     int fd = -1;
     std::size_t size = sizeof fd;
@@ -94,10 +95,27 @@ std::string ZmqSocket::endpoint() const {
     return text;
 }
 
-bool ZmqSocket::readable() const {
+int ZmqSocket::events() const {
     int events = 0;
     std::size_t size = sizeof events;
-    return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN) != 0;
+    return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 ? events : 0;
+}
+
+// Whoever looked at the events outside of recv() may have consumed the edge that the receiver waits for.
+void ZmqSocket::wake_receiver() {
+    if (!receiving_) return;
+    woken_ = true;
+    edge_.cancel();
+}
+
+Task<bool> ZmqSocket::sendable(Deadline deadline) {
+    for (;;) {
+        int const now = events();
+        if ((now & ZMQ_POLLIN) != 0) wake_receiver();
+        if ((now & ZMQ_POLLOUT) != 0) co_return true;
+        bool const told = co_await stirred_.wait(loop_->clock(), deadline);
+        if (!told) co_return false;  // perhaps because the socket is no more
+    }
 }
 
 Result<void> ZmqSocket::send(std::vector<std::string> const& frames) {
@@ -108,10 +126,7 @@ Result<void> ZmqSocket::send(std::vector<std::string> const& frames) {
         if (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0)
             return zmq_failure("zmq.send");
     }
-    if (receiving_ && readable()) {  // the send consumed the edge that the receiver waits for
-        woken_ = true;
-        edge_.cancel();
-    }
+    if (receiving_ && readable()) wake_receiver();
     return {};
 }
 
@@ -141,6 +156,7 @@ Task<Result<ZmqMessage>> ZmqSocket::recv() {
         burst_ = 0;
         woken_ = false;
         auto [error] = co_await edge_.async_wait(Descriptor::wait_read, kAsTuple);
+        stirred_.notify_all();
         if (error && !(error == asio::error::operation_aborted && woken_))
             co_return fail(Code::cancelled, "zmq.recv", error.message());
     }

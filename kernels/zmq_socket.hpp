@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/event.hpp"
 #include "base/loop.hpp"
 #include "base/task.hpp"
 
@@ -70,6 +71,8 @@ class ZmqSocket {
         int reconnect_ms = 2;
         std::string routing_id;
         bool subscribe_all = false;
+        /// Sends only over a connection whose handshake is over: then sendable() tells when that is.
+        bool immediate = false;
     };
     [[nodiscard]] static Result<std::unique_ptr<ZmqSocket>> open(Loop& loop,
                                                                  std::shared_ptr<ZmqContext> context,
@@ -85,12 +88,16 @@ class ZmqSocket {
 
     /// All frames or none. Code::exhausted at the high-water mark.
     [[nodiscard]] Result<void> send(std::vector<std::string> const& frames);
+    /// True when send() would be taken now. Needs a receiver: it is what the reactor wakes.
+    [[nodiscard]] Task<bool> sendable(Deadline deadline);
     /// The next message; one receiver at a time. Gives other work a turn after a burst. Fails when cancelled.
     [[nodiscard]] Task<Result<ZmqMessage>> recv();
 
   private:
     ZmqSocket(Loop& loop, std::shared_ptr<ZmqContext> context, void* socket, int fd);
-    [[nodiscard]] bool readable() const;
+    [[nodiscard]] int events() const;
+    [[nodiscard]] bool readable() const { return (events() & ZMQ_POLLIN) != 0; }
+    void wake_receiver();
     [[nodiscard]] Result<ZmqMessage> take();
 
     Loop* loop_;
@@ -100,6 +107,7 @@ class ZmqSocket {
     bool receiving_ = false;
     bool woken_ = false;
     int burst_ = 0;
+    Event stirred_;
 };
 
 }  // namespace execd::kernels

@@ -81,6 +81,15 @@ def execute(ident, header, content):
         return
     if how == "die":
         os._exit(int(code.split()[1]))
+    if how == "sleep":  # the only thread: heartbeats wait too
+        time.sleep(float(code.split()[1]))
+    if how == "ask":
+        content = {"prompt": "Who? ", "password": False}
+        stdin.send_multipart([ident, *frames("input_request", content, header)])
+        answer = json.loads(stdin.recv_multipart()[-1])["value"] if stdin.poll(5000) else "nobody answered"
+        publish("stream", {"name": "stdout", "text": answer}, header)
+    if how == "bytes":  # what Python writes for a broken file name: neither UTF-8 nor a proper surrogate pair
+        publish("stream", {}, header, raw=b'{"name":"stdout","text":"a\xff\xfeb\\udc80c"}')
     if how == "segv":
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "aborted":
@@ -104,6 +113,9 @@ def execute(ident, header, content):
         time.sleep(0.2)
         publish("stream", {"name": "stdout", "text": "late"}, header)
     publish("status", {"execution_state": "idle"}, header)
+    if how == "die_after":
+        time.sleep(0.05)
+        os._exit(int(code.split()[1]))
 
 
 poller = zmq.Poller()

@@ -1,0 +1,223 @@
+// Kernels that die, fall silent or say too much, one named test a fault (issue "kernels", bad input and
+// faults).
+#include "fake.hpp"
+
+namespace execd::kernels {
+namespace {
+
+class Faults : public Fake {};
+
+class Impatient : public Fake {
+  protected:
+    Impatient() : Fake([](Contexts::Options& options) { options.start_timeout = 400ms; }) {}
+};
+
+TEST_F(Impatient, AKernelThatNeverAnswersAtStartIsGivenUp) {
+    auto const silent = run(contexts_.create({.language = "fakesilent"}));
+    ASSERT_FALSE(silent);
+    EXPECT_EQ(silent.error().code, Code::timed_out);
+    EXPECT_NE(silent.error().message().find("kernel_info_request"), std::string::npos);
+    EXPECT_EQ(contexts_.size(), 0U);
+}
+
+TEST_F(Faults, DeathBetweenRunsIsKnownAndTold) {
+    auto const context = fake();
+    EXPECT_EQ(exec(context, "die_after 4")->outcome().kind, RunOutcome::Kind::ok);
+    while (context->state() != ContextState::dead) ASSERT_TRUE(run(context->changed().wait(clock_, in(10))));
+    EXPECT_NE(context->death().find("4"), std::string::npos) << context->death();
+    auto const next = exec(context, "big 2");
+    EXPECT_EQ(next->outcome().kind, RunOutcome::Kind::ok);
+    ASSERT_EQ(all<Notice>(next).size(), 1U);
+    EXPECT_NE(all<Notice>(next)[0].text.find("4"), std::string::npos) << all<Notice>(next)[0].text;
+    EXPECT_EQ(context->generation(), 2);
+}
+
+TEST_F(Faults, KillNineWhileRunningEndsTheRunWithItsCause) {
+    auto const context = fake();
+    auto const never = submit(context, {.code = "never"});
+    ASSERT_TRUE(wait_output(never, [](Output const& o) { return std::holds_alternative<StatusChange>(o); }));
+    ::kill(context->kernel()->pid(), SIGKILL);
+    ASSERT_TRUE(run(never->wait(clock_, in(10))));
+    EXPECT_EQ(never->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_NE(never->outcome().why.find("killed"), std::string::npos) << never->outcome().why;
+}
+
+TEST_F(Faults, WithoutReviveADeadContextStaysDead) {
+    auto const context = make({.language = "fake", .revive = false});
+    EXPECT_EQ(exec(context, "die 3")->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_EQ(exec(context, "big 2")->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_EQ(context->generation(), 1);
+}
+
+TEST_F(Faults, UnansweredHeartbeatsAreTold) {
+    auto const context = fake();
+    context->kernel()->set_heart_rate(50ms);
+    auto const busy = exec(context, "sleep 1");
+    EXPECT_EQ(busy->outcome().kind, RunOutcome::Kind::ok);
+    ASSERT_EQ(all<Notice>(busy).size(), 1U);
+    EXPECT_NE(all<Notice>(busy)[0].text.find("heartbeats"), std::string::npos);
+    auto const quick = exec(context, "big 2");
+    EXPECT_TRUE(all<Notice>(quick).empty());
+}
+
+TEST_F(Faults, UnansweredHeartbeatsKillWhereThatWasAsked) {
+    auto const context = make({.language = "fake", .heartbeat_timeout = 300ms});
+    context->kernel()->set_heart_rate(50ms);
+    auto const stuck = exec(context, "sleep 600");
+    EXPECT_EQ(stuck->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_NE(stuck->outcome().why.find("heartbeats"), std::string::npos) << stuck->outcome().why;
+    EXPECT_EQ(exec(context, "big 2")->outcome().kind, RunOutcome::Kind::ok);
+}
+
+TEST_F(Faults, TheFirstRunOfAFreshKernelMayAsk) {
+    // A kernel drops an input_request to an identity that its stdin socket has not met.
+    for (int i = 0; i < 10; ++i) {
+        auto const context = fake();
+        auto const asking = submit(context, {.code = "ask", .allow_stdin = true});
+        ASSERT_TRUE(
+            wait_output(asking, [](Output const& o) { return std::holds_alternative<InputRequest>(o); }));
+        ASSERT_TRUE(context->answer_input(asking->id(), "Zoë"));
+        ASSERT_TRUE(run(asking->wait(clock_, in(20))));
+        EXPECT_EQ(text(asking), "Zoë");
+        ASSERT_TRUE(run(contexts_.remove(context->id(), 0s)));
+    }
+}
+
+TEST_F(Faults, InvalidUtf8IsMendedNotLost) {
+    EXPECT_EQ(text(exec(fake(), "bytes")),
+              "a\xEF\xBF\xBD\xEF\xBF\xBD"
+              "b\xEF\xBF\xBD"
+              "c");
+}
+
+TEST_F(Faults, TwoClientsInOneContextTakeTurns) {
+    auto const context = fake();
+    std::vector<RunPtr> runs;
+    for (int i = 1; i <= 20; ++i) runs.push_back(submit(context, {.code = "big " + std::to_string(i)}));
+    for (int i = 1; i <= 20; ++i) {
+        ASSERT_TRUE(run(runs[static_cast<std::size_t>(i - 1)]->wait(clock_, in(30))));
+        EXPECT_EQ(text(runs[static_cast<std::size_t>(i - 1)]).size(), static_cast<std::size_t>(i));
+    }
+}
+
+TEST_F(Faults, AFullQueueIsRefused) {
+    auto const context = make({.language = "fake", .max_queue = 2});
+    auto const first = submit(context, {.code = "never", .timeout = 200ms, .grace = 100ms});
+    while (first->state() == RunState::queued) ASSERT_TRUE(run(context->changed().wait(clock_, in(10))));
+    submit(context, {.code = "big 1"});
+    auto const last = submit(context, {.code = "big 1"});
+    auto const more = context->submit({.code = "big 1"});
+    ASSERT_FALSE(more);
+    EXPECT_EQ(more.error().code, Code::exhausted);
+    ASSERT_TRUE(run(last->wait(clock_, in(30))));
+}
+
+class Few : public Fake {
+  protected:
+    Few() : Fake([](Contexts::Options& options) { options.max_contexts = 2; }) {}
+};
+
+TEST_F(Few, TheLimitOfContextsIsClear) {
+    auto const one = fake();
+    fake();
+    auto const third = run(contexts_.create({.language = "fake"}));
+    ASSERT_FALSE(third);
+    EXPECT_EQ(third.error().code, Code::exhausted);
+    EXPECT_NE(third.error().message().find("2 contexts, the limit"), std::string::npos);
+    ASSERT_TRUE(run(contexts_.remove(one->id(), 0s)));
+    EXPECT_TRUE(run(contexts_.create({.language = "fake"})));
+}
+
+class Culled : public Fake {
+  protected:
+    Culled() : Fake([](Contexts::Options& options) { options.idle_timeout = 300ms; }) {}
+};
+
+TEST_F(Culled, IdleContextsEndBusyOnesDoNot) {
+    auto const busy = make({.id = "busy", .language = "fake"});
+    auto const idle = make({.id = "idle", .language = "fake"});
+    auto const kept = make({.id = "kept", .language = "fake", .idle_timeout = 0s});
+    auto const work = submit(busy, {.code = "sleep 1"});
+    while (contexts_.find("idle")) ASSERT_TRUE(run(contexts_.changed().wait(clock_, in(10))));
+    EXPECT_TRUE(contexts_.find("busy"));
+    ASSERT_TRUE(run(work->wait(clock_, in(10))));
+    EXPECT_EQ(work->outcome().kind, RunOutcome::Kind::ok);
+    while (contexts_.find("busy")) ASSERT_TRUE(run(contexts_.changed().wait(clock_, in(10))));
+    EXPECT_TRUE(contexts_.find("kept"));
+}
+
+TEST_F(Faults, TheSameRequestGivesTheSameContext) {
+    struct Caller {
+        static Task<void> go(Contexts& contexts, std::optional<Contexts::Attached>& out) {
+            ContextSpec wanted{.id = "mine", .language = "fakelate"};
+            auto made = co_await contexts.create_or_attach(std::move(wanted));
+            if (made) out = *made;
+        }
+    };
+    std::optional<Contexts::Attached> first;
+    std::optional<Contexts::Attached> second;
+    scope_.spawn("first", Caller::go(contexts_, first));
+    while (!contexts_.find("mine")) run(clock_.sleep_for(5ms));
+    scope_.spawn("second", Caller::go(contexts_, second));
+    for (auto const deadline = in(20); (!first || !second) && !deadline.passed(clock_);)
+        run(clock_.sleep_for(5ms));
+    ASSERT_TRUE(first && second);
+    EXPECT_EQ(first->context, second->context);
+    EXPECT_TRUE(first->created);
+    EXPECT_FALSE(second->created);
+    auto const other = run(contexts_.create_or_attach({.id = "mine", .language = "fake"}));
+    ASSERT_FALSE(other);
+    EXPECT_EQ(other.error().code, Code::conflict);
+}
+
+TEST_F(Faults, ACallerThatLeavesLeavesNoContext) {
+    struct Caller {
+        static Task<void> go(Contexts& contexts) {
+            ContextSpec wanted{.id = "left", .language = "fakesilent"};
+            (void)co_await contexts.create(std::move(wanted));
+        }
+    };
+    Scope::Handle handle;
+    scope_.spawn("caller", Caller::go(contexts_), handle);
+    while (!contexts_.find("left") || contexts_.find("left")->kernel() == nullptr)
+        run(clock_.sleep_for(10ms));
+    auto const pid = contexts_.find("left")->kernel()->pid();
+    handle.cancel();
+    while (contexts_.find("left")) ASSERT_TRUE(run(contexts_.changed().wait(clock_, in(10))));
+    auto const deadline = in(10);
+    while (::kill(pid, 0) == 0 && !deadline.passed(clock_)) run(clock_.sleep_for(10ms));
+    EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+class SmallLogs : public Fake {
+  protected:
+    SmallLogs() : Fake([](Contexts::Options& options) { options.log_bytes = 4 << 20; }) {}
+};
+
+TEST_F(SmallLogs, TheOldestRunsOfAllContextsAreForgotten) {
+    auto const one = fake();
+    auto const two = fake();
+    auto const first = exec(one, "big 1000000")->id();
+    for (int i = 0; i < 3; ++i) exec(two, "big 1000000");
+    auto const last = exec(one, "big 1000000")->id();
+    EXPECT_LE(contexts_.logs().used, contexts_.logs().limit);
+    EXPECT_FALSE(contexts_.find_run(first).run);
+    EXPECT_TRUE(contexts_.find_run(last).run);
+}
+
+TEST(OutputLog, OverTheBudgetALogGivesUpItsOwnOldest) {
+    auto const budget = std::make_shared<LogBudget>(LogBudget{1 << 20});
+    {
+        OutputLog full(OutputLog::Limits{}, budget);
+        OutputLog small(OutputLog::Limits{}, budget);
+        small.append(StreamText{false, std::string(100, 's')}, {});
+        for (int i = 0; i < 20; ++i) full.append(StreamText{false, std::string(100'000, 'x')}, {});
+        EXPECT_LE(budget->used, budget->limit + 100'000);
+        EXPECT_GT(full.read(0).lost_events, 0U);
+        EXPECT_EQ(small.read(0).lost_events, 0U);
+    }
+    EXPECT_EQ(budget->used, 0U);
+}
+
+}  // namespace
+}  // namespace execd::kernels
