@@ -8,12 +8,15 @@
 #include <atomic>
 
 #include "base/check.hpp"
+#include "base/ledger.hpp"
 #include "base/log.hpp"
 #include "base/loop.hpp"
 
 namespace execd {
 
 namespace {
+ledger::Name const kWork{"scope.work"};
+
 struct Child : std::enable_shared_from_this<Child> {
     Child(std::string n, Executor e) : name(std::move(n)), executor(e) {}
     std::string name;
@@ -21,6 +24,7 @@ struct Child : std::enable_shared_from_this<Child> {
     asio::cancellation_signal stop;
     bool cancelled = false;
     bool ended = false;
+    ledger::Token token{kWork};
 
     void cancel() {
         if (ended) return;

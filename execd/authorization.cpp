@@ -92,6 +92,7 @@ http::ReverseProxy::Options Authorization::proxy_options() const {
             if (http::iequals(name, shared)) return authenticator_.knows(value);
         return false;
     };
+    options.session_cookie = "execd_session";
     options.is_query_credential = [this](std::string_view name, std::string_view value) {
         if (name == "ticket") return authenticator_.is_ticket(value);
         if (value.starts_with("Bearer ")) value.remove_prefix(7);

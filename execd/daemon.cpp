@@ -163,7 +163,9 @@ Result<void> Daemon::build_routes() {
 Result<void> Daemon::listen() {
     http::Limits limits;
     limits.connections = config_.max_connections;
-    limits.connections_per_client = config_.max_connections;
+    // One client cannot take every place; behind an ingress all clients are one address, so it is no small
+    // share.
+    limits.connections_per_client = config_.max_connections - config_.max_connections / 5;
     server_ = std::make_unique<http::Server>(loop_, *router_, limits, authorization_.check(),
                                              std::vector<http::TargetStage>{self_proxy});
     services_.server = server_.get();

@@ -23,6 +23,18 @@ bool hop_by_hop(std::string_view name) {
     return false;
 }
 
+// The Cookie header as it was sent, without the cookie called `ours`.
+void append_cookies(std::string& out, std::string_view value, std::string_view ours) {
+    std::string kept;
+    while (!value.empty()) {
+        std::string_view const pair = value.substr(0, value.find(';'));
+        value.remove_prefix(std::min(value.size(), pair.size() + 1));
+        if (trim(pair.substr(0, pair.find('='))) == ours) continue;
+        kept.append(kept.empty() ? "" : ";").append(kept.empty() ? trim(pair) : pair);
+    }
+    if (!kept.empty()) out.append("Cookie: ").append(kept).append("\r\n");
+}
+
 Failure unreachable(unsigned short port, std::string_view why) {
     return fail(Code::unavailable, "proxy",
                 "nothing answers on port " + std::to_string(port) + " (" + std::string(why) + ")");
@@ -179,6 +191,10 @@ std::string ReverseProxy::request_head(Call const& call, std::string const& targ
              !iequals(name, "Content-Length")))
             continue;
         if (options_.is_credential && options_.is_credential(name, value)) continue;
+        if (iequals(name, "Cookie") && !options_.session_cookie.empty()) {
+            append_cookies(out, value, options_.session_cookie);
+            continue;
+        }
         out.append(name).append(": ").append(value).append("\r\n");
     }
     std::string_view const first = forwarded_for.substr(0, forwarded_for.find(','));

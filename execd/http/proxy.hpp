@@ -26,6 +26,8 @@ class ReverseProxy {
         std::function<bool(std::string_view name, std::string_view value)> is_credential;
         /// The same for a query pair ("Authorization", "ticket").
         std::function<bool(std::string_view name, std::string_view value)> is_query_credential;
+        /// A cookie of ours that stays here.
+        std::string session_cookie;
     };
     ReverseProxy(Loop& loop, Options options);
     ~ReverseProxy();

@@ -95,6 +95,10 @@ struct Pair {
                            options.is_credential = [](std::string_view name, std::string_view) {
                                return name == "X-Secret";
                            };
+                           options.is_query_credential = [](std::string_view, std::string_view value) {
+                               return value == "secret one";
+                           };
+                           options.session_cookie = "session";
                            return options;
                        }()};
     std::unique_ptr<Router> upstream_router;
@@ -184,6 +188,22 @@ TEST(Proxy, PassesRequestsAndKeepsOurCredentialsAndHopHeadersBack) {
     EXPECT_NE(answer.find("X-Forwarded-For: 127.0.0.1\n"), std::string::npos);
     EXPECT_EQ(answer.find("X-Secret"), std::string::npos);
     EXPECT_EQ(answer.find("X-Hop"), std::string::npos);
+}
+
+TEST(Proxy, CredentialsInQueriesAndCookiesStayHere) {
+    Pair t;
+    Client c = t.connect();
+    std::string const answer =
+        t.until(c,
+                "GET /p/show/x?a=%2F&ticket=secret+one&b&c=secret%20one HTTP/1.1\r\nHost: "
+                "x\r\nCookie: a=1; session=secret; b=\"2\"\r\n\r\n"
+                "GET /p/show/x?t=secret%20one HTTP/1.1\r\nHost: x\r\nCookie: "
+                "session=secret\r\nX-Last: 1\r\n\r\n",
+                "X-Last");
+    EXPECT_NE(answer.find("GET /show/x?a=%2F&b\n"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("Cookie: a=1; b=\"2\"\n"), std::string::npos) << answer;
+    EXPECT_NE(answer.find("GET /show/x\n"), std::string::npos) << answer;
+    EXPECT_EQ(answer.find("secret"), std::string::npos) << answer;
 }
 
 TEST(Proxy, UpstreamConnectionsAreUsedAgain) {
