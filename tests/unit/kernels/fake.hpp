@@ -37,6 +37,7 @@ class Fake : private FakeSpecs, public KernelTest {
   protected:
     Fake() : KernelTest(options()) {}
     explicit Fake(void (*change)(Contexts::Options&)) : KernelTest(changed(options(), change)) {}
+    explicit Fake(shell::Executions::Options executions) : KernelTest(options(), std::move(executions)) {}
     static Contexts::Options changed(Contexts::Options options, void (*change)(Contexts::Options&)) {
         change(options);
         return options;

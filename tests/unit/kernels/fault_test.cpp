@@ -1,6 +1,7 @@
 // Kernels that die, fall silent or say too much, one named test a fault (issue "kernels", bad input and
 // faults).
 #include "fake.hpp"
+#include "shell/cgroup.hpp"
 
 namespace execd::kernels {
 namespace {
@@ -40,6 +41,48 @@ TEST_F(Faults, KillNineWhileRunningEndsTheRunWithItsCause) {
     ASSERT_TRUE(run(never->wait(clock_, in(10))));
     EXPECT_EQ(never->outcome().kind, RunOutcome::Kind::kernel_died);
     EXPECT_NE(never->outcome().why.find("killed"), std::string::npos) << never->outcome().why;
+}
+
+// A cgroup tree of files: the container's counter of kills rises when the test says so.
+class CountedKills {
+  protected:
+    CountedKills() {
+        put("cgroup.controllers", "memory pids\n");
+        for (auto const* name : {"cgroup.subtree_control", "cgroup.procs"}) put(name, "");
+        put("mountinfo", "31 30 0:27 / " + folder_.path() + " rw - cgroup2 cgroup2 rw\n");
+        put("self", "0::/\n");
+        kills(0);
+    }
+    void kills(int count) const {
+        put("memory.events", "low 0\noom 0\noom_kill " + std::to_string(count) + "\n");
+    }
+    [[nodiscard]] shell::Executions::Options executions() const {
+        shell::Executions::Options out;
+        out.cgroups =
+            shell::Cgroups::detect({folder_.path() + "/mountinfo", folder_.path() + "/self", false});
+        return out;
+    }
+
+  private:
+    void put(std::string const& name, std::string const& text) const { folder_.write(name, text); }
+    TempFolder folder_;
+};
+
+class OutOfMemory : private CountedKills, public Fake {
+  protected:
+    OutOfMemory() : Fake(executions()) {}
+    using CountedKills::kills;
+};
+
+TEST_F(OutOfMemory, IsTheCauseThatARunIsTold) {
+    auto const context = fake();
+    auto const never = submit(context, {.code = "never"});
+    ASSERT_TRUE(wait_output(never, [](Output const& o) { return std::holds_alternative<StatusChange>(o); }));
+    kills(1);
+    ::kill(context->kernel()->pid(), SIGKILL);
+    ASSERT_TRUE(run(never->wait(clock_, in(10))));
+    EXPECT_EQ(never->outcome().kind, RunOutcome::Kind::kernel_died);
+    EXPECT_NE(never->outcome().why.find("memory"), std::string::npos) << never->outcome().why;
 }
 
 TEST_F(Faults, WithoutReviveADeadContextStaysDead) {

@@ -71,8 +71,9 @@ using RunPtr = std::shared_ptr<Run>;
 
 class KernelTest : public ::testing::Test {
   protected:
-    explicit KernelTest(Contexts::Options options)
-        : contexts_(loop_, executions_, reaper_, std::move(options)) {}
+    explicit KernelTest(Contexts::Options options, shell::Executions::Options executions = {})
+        : executions_(loop_, spawner_, std::make_shared<shell::SpillStore>(), std::move(executions)),
+          contexts_(loop_, executions_, reaper_, std::move(options)) {}
 
     ~KernelTest() override {
         run(contexts_.close(in(20)));
@@ -183,7 +184,7 @@ class KernelTest : public ::testing::Test {
     Loop loop_{io_, clock_, pool_};
     shell::Reaper reaper_{loop_};
     shell::Spawner spawner_{loop_, reaper_};
-    shell::Executions executions_{loop_, spawner_, std::make_shared<shell::SpillStore>()};
+    shell::Executions executions_;
     Contexts contexts_;
     Scope scope_{loop_, "test"};
 };

@@ -51,7 +51,7 @@ TEST(KernelSpec, IsReadWithItsPolicies) {
     auto const xeus =
         parse_kernelspec("xpython", "/d", R"({"argv":["python","-m","xpython","-f","{connection_file}"],
                                                            "language":"python"})");
-    EXPECT_EQ(xeus->transport, Transport::ipc);
+    EXPECT_EQ(xeus->transport, Transport::tcp);
     EXPECT_EQ(xeus->interrupt, Interrupt::restart);
     auto const java =
         parse_kernelspec("java", "/d", R"({"argv":["java"],"language":"java","interrupt_mode":"message"})");
