@@ -1,5 +1,6 @@
 #include "shell/cgroup.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -8,24 +9,92 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <deque>
+#include <mutex>
 
-#include "base/log.hpp"
 #include "shell/cgroup_files.hpp"
 
 namespace execd::shell {
 
 using namespace cgroup_files;
 
+namespace {
+
+/// Directories whose processes outlived their execution (a server that was left running): they can be removed
+/// when those have ended. Groups end on the reactor and are made on the pool.
+class Leftovers {
+  public:
+    void add(std::string path) {
+        std::lock_guard const lock(mutex_);
+        paths_.push_back(std::move(path));
+    }
+    /// A few at a time: this is done on the way to something else.
+    void remove_some(std::size_t most) {
+        std::lock_guard const lock(mutex_);
+        for (std::size_t i = 0; i < most && !paths_.empty(); ++i) {
+            std::string path = std::move(paths_.front());
+            paths_.pop_front();
+            if (::rmdir(path.c_str()) != 0 && errno == EBUSY) paths_.push_back(std::move(path));
+        }
+    }
+    [[nodiscard]] std::size_t size() {
+        std::lock_guard const lock(mutex_);
+        return paths_.size();
+    }
+
+  private:
+    std::mutex mutex_;
+    std::deque<std::string> paths_;
+};
+
+/// One for the process, as the directories are.
+Leftovers& leftovers() {
+    static Leftovers all;
+    return all;
+}
+
+/// A group's directory with those below it; false while processes are in any of them.
+bool remove_groups(std::string const& path) {
+    if (DIR* listing = ::opendir(path.c_str())) {
+        std::vector<std::string> below;
+        while (dirent const* entry = ::readdir(listing))
+            if (entry->d_type == DT_DIR && entry->d_name[0] != '.') below.emplace_back(entry->d_name);
+        ::closedir(listing);
+        for (auto const& name : below) remove_groups(path + "/" + name);
+    }
+    return ::rmdir(path.c_str()) == 0;
+}
+
+constexpr std::string_view kBasePrefix = "execd-";
+
+/// What daemons left behind that were killed.
+void remove_stale(std::string const& own) {
+    DIR* listing = ::opendir(own.c_str());
+    if (listing == nullptr) return;
+    std::vector<std::string> stale;
+    while (dirent const* entry = ::readdir(listing)) {
+        std::string_view const name = entry->d_name;
+        pid_t pid = 0;
+        if (!name.starts_with(kBasePrefix)) continue;
+        auto const [end, ec] =
+            std::from_chars(name.data() + kBasePrefix.size(), name.data() + name.size(), pid);
+        bool const number = ec == std::errc() && end == name.data() + name.size() && pid > 0;
+        if (number && ::kill(pid, 0) != 0 && errno == ESRCH) stale.push_back(own + "/" + std::string(name));
+    }
+    ::closedir(listing);
+    for (auto const& path : stale) remove_groups(path);
+}
+
+}  // namespace
+
 // ---- one group
 
 Cgroup::~Cgroup() {
     procs_.clear();
     spawn_dir_.reset();
-    // Deepest first is not needed: children hold their parents. EBUSY (a process that outlived us) leaves the
-    // directory.
+    // Deepest first is not needed: children hold their parents.
     for (auto const& place : places_)
-        if (::rmdir(place.path.c_str()) != 0 && errno != ENOENT)
-            log::debug("cgroup.not_removed", {{"errno", errno}});
+        if (::rmdir(place.path.c_str()) != 0 && errno == EBUSY) leftovers().add(place.path);
 }
 
 std::vector<int> Cgroup::spawn_procs() const {
@@ -101,7 +170,8 @@ std::shared_ptr<Cgroups> Cgroups::detect(Options const& options) {
 }
 
 Cgroups::~Cgroups() {
-    for (auto const& hierarchy : hierarchies_) ::rmdir(hierarchy.base.c_str());
+    leftovers().remove_some(leftovers().size());
+    for (auto const& hierarchy : hierarchies_) remove_groups(hierarchy.base);
 }
 
 std::string_view Cgroups::kind() const {
@@ -125,30 +195,31 @@ void Cgroups::look(Options const& options) {
         // A mount of a part of the tree shows that part as its root.
         if (mount.root != "/" && path->starts_with(mount.root)) path->erase(0, mount.root.size());
         Hierarchy hierarchy{mount.controllers, {}, mount.path + (*path == "/" ? "" : *path)};
-        hierarchy.base = hierarchy.own + "/execd-" + std::to_string(::getpid());
-        if (::mkdir(hierarchy.base.c_str(), 0755) != 0 && errno != EEXIST) continue;
+        // Also where no group may be made: the container's counter tells an out-of-memory kill.
+        auto const controls = [&mount](char const* name) {
+            return std::find(mount.controllers.begin(), mount.controllers.end(), name) !=
+                   mount.controllers.end();
+        };
+        std::string const counter = hierarchy.own + (v2 ? "/memory.events" : "/memory.oom_control");
+        if ((controls("memory") || (v2 && oom_path_.empty())) && ::access(counter.c_str(), R_OK) == 0) {
+            oom_path_ = counter;
+            oom_key_ = "oom_kill";
+        }
+        remove_stale(hierarchy.own);
+        hierarchy.base = hierarchy.own + "/" + std::string(kBasePrefix) + std::to_string(::getpid());
+        struct stat st {};
+        bool const made = ::mkdir(hierarchy.base.c_str(), 0755) == 0 || errno == EEXIST;
+        if (!made || ::stat(hierarchy.base.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
         if (v2) prepare_v2(hierarchy, options.may_move_self);
         for (auto const& name : mount.controllers)
             if (name != "freezer" && (name == "memory" || name == "pids" || name == "cpu"))
                 controllers_.push_back(name);
-        auto const has = [&](char const* name) {
-            return std::find(mount.controllers.begin(), mount.controllers.end(), name) !=
-                   mount.controllers.end();
-        };
-        if (has("memory")) {
-            oom_path_ = hierarchy.own + "/memory.oom_control";
-            oom_key_ = "oom_kill";
-        }
         hierarchies_.push_back(std::move(hierarchy));
     }
 }
 
 void Cgroups::prepare_v2(Hierarchy& v2, bool may_move_self) {
     can_kill_ = ::access((v2.base + "/cgroup.kill").c_str(), W_OK) == 0;
-    if (oom_path_.empty() && ::access((v2.own + "/memory.events").c_str(), R_OK) == 0) {
-        oom_path_ = v2.own + "/memory.events";
-        oom_key_ = "oom_kill";
-    }
     std::string offered = " " + read_file(v2.own + "/cgroup.controllers") + " ";
     std::replace(offered.begin(), offered.end(), '\n', ' ');
     for (std::string const name : {"memory", "pids", "cpu"}) {
@@ -205,6 +276,7 @@ bool limit_cpu(std::string const& path, bool v2, double cores) {
 Result<std::shared_ptr<Cgroup>> Cgroups::create(std::string const& name, ResourceLimits const& limits,
                                                 std::shared_ptr<Cgroup> parent) const {
     if (hierarchies_.empty()) return fail(Code::unavailable, "cgroup", "no cgroup may be made here");
+    leftovers().remove_some(8);
     std::shared_ptr<Cgroup> group(new Cgroup());
     bool memory = !limits.memory;
     bool pids = !limits.pids;

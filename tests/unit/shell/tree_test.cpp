@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "harness.hpp"
@@ -127,6 +128,37 @@ TEST(Cgroups, V2AgainstAFakeTree) {
     EXPECT_FALSE((*group)->kill());
 }
 
+TEST(Cgroups, WhereNoGroupMayBeMadeTheContainersCounterStillTells) {
+    FakeV2 fake;
+    std::filesystem::remove_all(fake.base);
+    std::ofstream(fake.base) << "in the way";
+    auto const groups = Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
+    EXPECT_EQ(groups->kind(), "none");
+    EXPECT_EQ(groups->own_oom_kills(), 2U);
+    Executions::Options options;
+    options.cgroups = groups;
+    Harness h(nullptr, options);
+    auto run = h.start("read x < <(sleep 1000)");
+    fake.put("memory.events", "low 0\noom 1\noom_kill 3\n");
+    (void)run->signal(SIGKILL);  // as the kernel would
+    EXPECT_EQ(h.verdict(run).kind(), "oom_killed");
+    auto other = h.start("kill -9 $$");
+    EXPECT_EQ(h.verdict(other).kind(), "signaled");
+}
+
+TEST(Cgroups, WhatKilledDaemonsLeftIsRemoved) {
+    FakeV2 fake;
+    pid_t const dead = 2'000'000'000;  // beyond the kernel's largest number
+    ASSERT_NE(::kill(dead, 0), 0);
+    std::filesystem::create_directories(fake.root + "/execd-" + std::to_string(dead) + "/below");
+    std::filesystem::create_directories(fake.root + "/execd-1/below");
+    std::filesystem::create_directories(fake.root + "/execd-x");
+    (void)Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
+    EXPECT_FALSE(std::filesystem::exists(fake.root + "/execd-" + std::to_string(dead)));
+    EXPECT_TRUE(std::filesystem::exists(fake.root + "/execd-1"));
+    EXPECT_TRUE(std::filesystem::exists(fake.root + "/execd-x"));
+}
+
 TEST(Cgroups, NothingThereIsSaid) {
     auto const groups = Cgroups::detect({"/nonexistent", "/nonexistent", false});
     EXPECT_EQ(groups->kind(), "none");
@@ -184,6 +216,71 @@ TEST_F(RealCgroups, AForkBombStaysInItsLimit) {
     EXPECT_EQ(h.verdict(run).kind(), "timed_out");
     h.run(run->stop(0s));
     EXPECT_TRUE(find_tree({0, run->id()}).empty());
+}
+
+TEST_F(RealCgroups, ACpuLimitThrottles) {
+    auto const opts = options();
+    if (!can(opts, "cpu")) GTEST_SKIP() << "cgroup cpu limits cannot be made here";
+    Harness h(nullptr, opts);
+    auto spec = h.shell("while :; do :; done");
+    spec.resources.cpu = 0.1;
+    spec.timeout = 1s;
+    auto run = h.start(std::move(spec));
+    EXPECT_TRUE(run->not_enforced().empty());
+    auto const verdict = h.verdict(run);
+    EXPECT_EQ(verdict.kind(), "timed_out");
+    EXPECT_LT(verdict.usage.user + verdict.usage.system, 500ms);
+}
+
+TEST_F(RealCgroups, LimitsOfAClaimBindAllItsExecutions) {
+    auto const opts = options();
+    if (!can(opts, "pids")) GTEST_SKIP() << "cgroup pids limits cannot be made here";
+    Harness h(nullptr, opts);
+    ResourceLimits limits;
+    limits.pids = 6;  // the first one's five, and the second one's shell
+    auto claim = opts.cgroups->create("claim-" + std::to_string(::getpid()), limits);
+    ASSERT_TRUE(claim.has_value()) << claim.error().message();
+    auto const start = [&](std::string text) {
+        auto spec = h.shell(std::move(text));
+        spec.cgroup_parent = *claim;
+        return h.start(std::move(spec));
+    };
+    auto first = start("sleep 1000 & sleep 1000 & sleep 1000 & sleep 1000 & echo up; wait");
+    Cursor cursor = first->journal().reader();
+    Batch batch;
+    ASSERT_EQ(h.run(cursor.next(batch, h.soon())), Next::data);
+    auto second = start("exec /bin/sh -c '/bin/true; echo forked' 2>/dev/null");
+    EXPECT_EQ(h.read(*second).find("forked"), std::string::npos);
+    h.run(first->stop(0s));
+    EXPECT_EQ(h.read(*start("(true) && echo forked")), "forked\n");
+}
+
+TEST_F(RealCgroups, NothingIsLeftInTheTree) {
+    auto const opts = options();
+    if (opts.cgroups->kind() == "none") GTEST_SKIP() << "no cgroup can be made here";
+    Harness h(nullptr, opts);
+    auto spec = h.shell("sleep 1000 >/dev/null 2>&1 & echo $!");
+    spec.contain = true;
+    auto run = h.start(std::move(spec));
+    EXPECT_TRUE(h.verdict(run).success());
+    std::string const id = run->id();
+    auto const left = [&id] {
+        using Walk = std::filesystem::recursive_directory_iterator;
+        std::size_t count = 0;
+        for (auto const& entry :
+             Walk("/sys/fs/cgroup", std::filesystem::directory_options::skip_permission_denied))
+            if (entry.path().filename() == id) ++count;
+        return count;
+    };
+    EXPECT_GT(left(), 0U);
+    // The server that stays keeps its group; with it goes the directory, at the next occasion.
+    h.run(run->stop(0s));
+    for (int i = 0; i < 20; ++i) {
+        auto more = h.shell("true");
+        more.contain = true;
+        h.verdict(h.start(std::move(more)));
+    }
+    EXPECT_EQ(left(), 0U);
 }
 
 TEST_F(RealCgroups, ACgroupKillLeavesNoSurvivor) {
