@@ -54,7 +54,6 @@ struct ChildPlan {
     int program_fd;
     int umask;
     int nice;
-    int top_fd;
     int death_signal;
     ProcessGroup group;
     bool change_identity;
@@ -128,6 +127,9 @@ EXECD_IN_CHILD void enter_groups(ChildPlan* plan) {
 }
 
 EXECD_IN_CHILD void take_fds(ChildPlan* plan) {
+    // All of ours are O_CLOEXEC anyway; this is for what a library opened without, and for what the daemon
+    // itself was started with. Before the targets are made: none lies between them. 4 = CLOSE_RANGE_CLOEXEC.
+    sys(SYS_close_range, 3, static_cast<long>(~0U), 4);
     for (std::size_t i = 0; i < plan->fd_count; ++i) {
         long const result = sys(SYS_dup3, plan->fds[i].source, plan->fds[i].target, 0);
         if (result < 0) die(plan, Step::fds, result);
@@ -209,8 +211,6 @@ EXECD_IN_CHILD int child_main(void* argument) {
         long const result = sys(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         if (result < 0) die(plan, Step::privileges, result);
     }
-    // All of ours are O_CLOEXEC anyway; this is for what a library opened without. 4 = CLOSE_RANGE_CLOEXEC.
-    sys(SYS_close_range, plan->top_fd + 1, static_cast<long>(~0U), 4);
     unsigned long none = 0;
     sys(SYS_rt_sigprocmask, SIG_SETMASK, at(&none), 0, 8);
     execute(plan);
@@ -429,7 +429,6 @@ CloneResult clone_child(SpawnSpec const& spec, CloneStack const& stack) {
     plan.umask = spec.umask.value_or(-1);
     plan.nice = spec.nice.value_or(0);
     plan.change_nice = spec.nice.has_value();
-    plan.top_fd = fds.top;
     plan.death_signal = spec.parent_death_signal;
     plan.group = spec.group;
     plan.change_identity = spec.identity.has_value();

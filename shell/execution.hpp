@@ -141,6 +141,9 @@ class Execution : public std::enable_shared_from_this<Execution> {
     [[nodiscard]] Task<void> stop(Duration grace);
     /// The same without waiting.
     void request_stop(Duration grace);
+    /// Kills what it started at this tick (process_tree.hpp) or later; the leader lives on. Waits until it is
+    /// done.
+    [[nodiscard]] Task<void> kill_since(std::uint64_t ticks);
     /// Stops or continues everything in it without ending it.
     [[nodiscard]] Task<void> freeze(bool frozen);
     /// Limits that were asked for and are not in force here.

@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
+#include <map>
 #include <set>
 
 #include "base/unique_fd.hpp"
@@ -56,7 +58,35 @@ bool signal_same(ProcessEntry const& entry, int signal) {
     return ::kill(entry.pid, signal) == 0;
 }
 
+/// The members that began at `since` or later, without those of something older than that.
+std::set<pid_t> younger(std::vector<ProcessEntry> const& all, std::set<pid_t> const& members,
+                        TreeQuery const& query) {
+    std::map<pid_t, ProcessEntry const*> by_pid;
+    for (auto const& p : all) by_pid.emplace(p.pid, &p);
+    std::set<pid_t> out;
+    for (pid_t const pid : members) {
+        bool young = pid != query.leader;
+        pid_t at = pid;
+        for (int depth = 0; young && at != query.leader && members.contains(at) && depth < 1000; ++depth) {
+            auto const found = by_pid.find(at);
+            if (found == by_pid.end()) break;
+            young = found->second->started >= query.since;
+            at = found->second->parent;
+        }
+        if (young) out.insert(pid);
+    }
+    return out;
+}
+
 }  // namespace
+
+std::uint64_t ticks_now() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_BOOTTIME, &now);
+    auto const per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    return static_cast<std::uint64_t>(now.tv_sec) * per_second +
+           static_cast<std::uint64_t>(now.tv_nsec) * per_second / 1'000'000'000;
+}
 
 ProcessEntry parse_stat(std::string_view line) {
     ProcessEntry out;
@@ -104,6 +134,7 @@ std::vector<ProcessEntry> find_tree(TreeQuery const& query, std::string const& p
         for (auto const& p : all)
             if (p.pid != self && members.contains(p.parent) && members.insert(p.pid).second) grew = true;
     }
+    if (query.since > 0) members = younger(all, members, query);
     std::vector<ProcessEntry> out;
     for (auto const& p : all)
         if (members.contains(p.pid) && p.state != 'Z' && p.state != 'X') out.push_back(p);

@@ -31,7 +31,13 @@ struct TreeQuery {
     pid_t leader = 0;
     /// Value of EXECD_EXECUTION; empty: not looked at.
     std::string marker;
+    /// Not 0: only what started at this tick (ticks_now()) or later and does not descend from something
+    /// older than it, except from the leader, which is spared too. Ticks are 10 ms long.
+    std::uint64_t since = 0;
 };
+
+/// Now, as ProcessEntry::started counts.
+[[nodiscard]] std::uint64_t ticks_now() noexcept;
 
 [[nodiscard]] std::vector<ProcessEntry> list_processes(std::string const& proc = "/proc");
 /// Living members, without zombies and without this process.

@@ -9,6 +9,7 @@
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "shell/channels.hpp"
+#include "shell/process_tree.hpp"
 #include "shell/shell_text.hpp"
 
 namespace execd::shell {
@@ -24,23 +25,33 @@ constexpr int kRunnerFd = 63;
 // What the shell tells: \1 tag NUL status NUL directory NUL exports NUL. The tag is the command's number, so
 // that a report may be asked for again when an interrupt may have hit it.
 constexpr std::string_view kSetup =
-    "PS1= PS2= PROMPT_COMMAND=; set +m +H +o history; shopt -u checkwinsize; "
+    "PS1= PS2= PROMPT_COMMAND= __execd_x=; set +m +H +o history; shopt -u checkwinsize; "
     "builtin printf '\\1ready\\0\\0\\0\\0' >&61\n";
 // Sourced, because bash says "exit" on stderr when an interactive shell exits, and a sourced file is not
-// interactive.
+// interactive. Tracing (set -x, set -v) is for the commands alone: it is off while the runner works and on
+// again for the next text.
 constexpr std::string_view kRunner =
     "IFS= read -r -d '' -u 62 __execd_p || :; IFS= read -r -d '' -u 62 __execd_t || :; "
-    "eval \"$__execd_p\" && eval \"$__execd_t\" </dev/null 61>&- 62<&- 63<&-";
+    "eval \"$__execd_p\" && eval \"$__execd_x$__execd_t\" </dev/null 61>&- 62<&- 63<&-; "
+    "{ __execd_s=$?; __execd_x=; case $- in *x*) __execd_x='set -x;';; esac; "
+    "case $- in *v*) __execd_x=\"${__execd_x}set -v;\";; esac; set +xv; __execd_q=1; } 2>/dev/null\n";
+// The text may `return` from the runner: then its status is the text's. A status that is not 0 is kept from
+// being the runner's, or an ERR trap would see it once more.
 constexpr std::string_view kRun =
-    " __execd_s=130; . /proc/self/fd/63; __execd_s=$? PS1= PS2= PROMPT_COMMAND=\n";
+    " __execd_s=130 __execd_q=; . /proc/self/fd/63; __execd_r=$? PS1= PS2= PROMPT_COMMAND=; "
+    "[ -n \"$__execd_q\" ] || __execd_s=$__execd_r\n";
+// The first part is for a runner that an interrupt cut off.
 constexpr std::string_view kReport =
-    "{ builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
-    "builtin printf '\\0'; } >&61; builtin unset __execd_t __execd_p\n";
+    "{ case $- in *x*) set +x; __execd_x='set -x;';; esac; "
+    "builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
+    "builtin printf '\\0'; } >&61 2>/dev/null; builtin unset __execd_t __execd_p\n";
 
 // On a terminal the command may read what comes next, so the report cannot be typed ahead: it is made when
 // the prompt would be. Echo is off while we type; the command waits until it is on again.
 constexpr std::string_view kTerminalSetup =
-    "PS1= PS2=; set +H +o history; __execd_report() { __execd_s=$?; PS1= PS2=; [ -z \"$__execd_n\" ] || "
+    "PS1= PS2= __execd_x=; set +H +o history; __execd_report() { { __execd_s=$?; PS1= PS2=; set +x; } "
+    "2>/dev/null; "
+    "[ -z \"$__execd_n\" ] || "
     "{ builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
     "builtin printf '\\0'; } >&61; builtin unset __execd_n __execd_t __execd_p; }; "
     "PROMPT_COMMAND=__execd_report; "
@@ -48,12 +59,15 @@ constexpr std::string_view kTerminalSetup =
 constexpr std::string_view kTerminalRunner =
     "IFS= read -r -d '' -u 62 __execd_p || :; IFS= read -r -d '' -u 62 __execd_t || :; "
     "builtin printf '\\1begin\\0\\0\\0\\0' >&61; builtin read -r -N 1 -u 60; "
-    "eval \"$__execd_p\" && eval \"$__execd_t\" 60<&- 61>&- 62<&- 63<&-";
+    "eval \"$__execd_p\" && eval \"$__execd_x$__execd_t\" 60<&- 61>&- 62<&- 63<&-; "
+    "{ __execd_s=$?; __execd_x=; case $- in *x*) __execd_x='set -x;';; esac; "
+    "case $- in *v*) __execd_x=\"${__execd_x}set -v;\";; esac; set +xv; return $__execd_s; } 2>/dev/null\n";
 constexpr std::string_view kTerminalRun = " PROMPT_COMMAND=__execd_report; . /proc/self/fd/63\n";
 
 constexpr Duration kReady = std::chrono::seconds(20);
 constexpr Duration kAskAgain = std::chrono::milliseconds(200);
 constexpr Duration kAfterInterrupt = std::chrono::seconds(1);
+constexpr Duration kAfterKill = std::chrono::milliseconds(500);
 }  // namespace
 
 // ---- one command
@@ -123,7 +137,8 @@ Task<Result<void>> Session::open_shell() {
     ExecutionSpec spec;
     spec.argv = {shell.path, "--noprofile", "--norc", "--noediting", "-i"};
     spec.env = options_.environment.list();
-    spec.cwd = options_.cwd;
+    // A session whose first directory has gone can still be reopened where it was last.
+    spec.cwd = exports_.empty() ? options_.cwd : "/";
     spec.identity = options_.identity;
     spec.input = Input::pipe;
     spec.terminal = options_.terminal;
@@ -250,10 +265,32 @@ Task<std::optional<Session::Report>> Session::report(std::string tag, Deadline d
 
 // ---- running
 
+namespace {
+bool has_nul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
+bool is_name(std::string_view text) {
+    auto const good = [](char c) {
+        return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    };
+    return !text.empty() && (text[0] < '0' || text[0] > '9') && std::all_of(text.begin(), text.end(), good);
+}
+}  // namespace
+
+Result<void> Session::check(RunSpec const& spec) {
+    if (has_nul(spec.text)) return fail(Code::invalid_argument, "session", "the text contains a NUL byte");
+    if (has_nul(spec.cwd))
+        return fail(Code::invalid_argument, "session", "the directory contains a NUL byte");
+    for (auto const& [name, value] : spec.exports) {
+        if (!is_name(name)) return fail(Code::invalid_argument, "session", "not a variable's name: " + name);
+        if (has_nul(value)) return fail(Code::invalid_argument, "session", name + " contains a NUL byte");
+    }
+    if (spec.timeout < Duration::zero()) return fail(Code::invalid_argument, "session", "negative timeout");
+    return {};
+}
+
 Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
     auto const self = shared_from_this();
-    if (spec.text.find('\0') != std::string::npos || spec.cwd.find('\0') != std::string::npos)
-        co_return fail(Code::invalid_argument, "session", "the text contains a NUL byte");
+    if (auto const good = check(spec); !good) co_return tl::unexpected(good.error());
     if (!spec.queue && (current_ || !queue_.empty()))
         co_return fail(Code::conflict, "session", "a command is running");
     struct Ticket {
@@ -274,18 +311,14 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
         auto const opened = co_await open_shell();
         if (!opened) co_return tl::unexpected(opened.error());
     }
-    std::string prefix;
-    if (!spec.cwd.empty()) prefix += "builtin cd -- " + shell_quoted(spec.cwd) + " && ";
-    for (auto const& [name, value] : spec.exports)
-        prefix += "builtin export " + shell_quoted(name + "=" + value) + " && ";
-    if (!prefix.empty()) prefix += ":";
-
+    std::string prefix = prefix_of(spec);
     auto run = std::make_shared<SessionRun>();
     run->loop_ = loop_;
     run->id_ = uuid_hex();
     run->journal_ = execution_->journal().shared_from_this();
     execution_->drain_now();
     run->began_ = run->journal_->end();
+    run->began_tick_ = ticks_now();
     run->started_at_ = loop_->clock().now();
     run->started_wall_ = loop_->clock().wall();
     current_ = run;
@@ -299,9 +332,28 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
     if (spec.timeout > Duration::zero())
         timeout_.arm(Deadline::in(loop_->clock(), spec.timeout), [weak = weak_from_this(), run] {
             auto me = weak.lock();
-            if (me && run->running()) me->executions_->scope().spawn("session.timeout", me->expire(me, run));
+            if (!me || !run->running()) return;
+            run->timed_out_ = true;
+            me->executions_->scope().spawn("session.timeout", me->put_down(me, run));
         });
     co_return run;
+}
+
+std::string Session::prefix_of(RunSpec const& spec) {
+    std::string prefix;
+    auto const assign = [&prefix](std::string const& name, std::string const& value) {
+        prefix += "builtin export " + shell_quoted(name + "=" + value) + " && ";
+    };
+    if (spec.environment) {
+        for (auto const& [name, value] : spec.environment->values())
+            if (options_.environment.get(name) != std::string_view(value) && is_name(name) && !has_nul(value))
+                assign(name, value);
+        options_.environment = *spec.environment;
+    }
+    if (!spec.cwd.empty()) prefix += "builtin cd -- " + shell_quoted(spec.cwd) + " && ";
+    for (auto const& [name, value] : spec.exports) assign(name, value);
+    if (!prefix.empty()) prefix += ":";
+    return prefix;
 }
 
 Task<void> Session::watch([[maybe_unused]] std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run,
@@ -317,6 +369,8 @@ Task<void> Session::watch([[maybe_unused]] std::shared_ptr<Session> self, std::s
         end.status = told->status;
         cwd_ = std::move(told->cwd);
         exports_ = std::move(told->exports);
+        // Before the next command may start: what that one starts is not ours to kill.
+        if (run->timed_out_) co_await execution->kill_since(run->began_tick_);
     } else {
         // The channel ends with the shell, or with its exec of something else that now goes on in its place.
         control_.reset();
@@ -354,12 +408,22 @@ Task<void> Session::ask_again([[maybe_unused]] std::shared_ptr<Session> self,
     (void)co_await execution_->write(std::move(line), Deadline::in(loop_->clock(), kReady));
 }
 
-Task<void> Session::expire(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run) {
-    run->timed_out_ = true;
+void Session::abandon(std::shared_ptr<SessionRun> run) {
+    if (!run->running()) return;
+    run->interrupted_ = true;
+    executions_->scope().spawn("session.abandon", put_down(shared_from_this(), run));
+}
+
+/// Step by step, so that as much as possible of the session's state survives.
+Task<void> Session::put_down(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run) {
+    auto const execution = execution_;
     executions_->scope().spawn("session.ask", ask_again(self, run));
     (void)interrupt_now();
-    auto const waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterInterrupt));
-    if (waited != SessionRun::Waited::ended && execution_) execution_->request_stop({});
+    auto waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterInterrupt));
+    if (waited == SessionRun::Waited::ended || !execution) co_return;
+    co_await execution->kill_since(run->began_tick_);
+    waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterKill));
+    if (waited != SessionRun::Waited::ended) execution->request_stop({});
 }
 
 Result<void> Session::interrupt() {

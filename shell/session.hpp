@@ -13,7 +13,7 @@
 // terminal.
 //
 // Known limits: output of background jobs appears in the journal range of whatever runs then; an interrupted
-// bash adds one newline to stderr.
+// bash adds one newline to stderr; a DEBUG trap also sees the runner.
 //
 // Thread: the reactor. Ownership: shared; close() ends the shell.
 #pragma once
@@ -34,7 +34,7 @@ struct RunEnd {
     enum class Kind : std::uint8_t {
         completed,     // the command returned `status`
         shell_exited,  // the shell ended (exit 7, exec, set -e, a signal): `verdict` says how
-        timed_out,     // its timeout passed; it was interrupted, or the shell killed
+        timed_out,     // its timeout passed: it was interrupted, and what it had started killed
         closed,        // the session was closed
     } kind = Kind::completed;
     /// As $?; of an exited shell its exit code or 128 + signal.
@@ -70,6 +70,7 @@ class SessionRun {
     Position began_;
     std::shared_ptr<Mark> mark_ = std::make_shared<Mark>();
     std::optional<RunEnd> end_;
+    std::uint64_t began_tick_ = 0;
     bool interrupted_ = false;
     bool timed_out_ = false;
     TimePoint started_at_{};
@@ -105,8 +106,12 @@ class Session : public std::enable_shared_from_this<Session> {
         std::string cwd{};
         /// Exported into the session first.
         std::vector<std::pair<std::string, std::string>> exports{};
-        /// After this the command is interrupted, and one second later its shell killed. 0: never.
+        /// After this the command is interrupted; what it started is killed, and its shell too when it does
+        /// not come back. 0: never.
         Duration timeout{};
+        /// What a new shell would get by now: names whose value there changed since the last command are
+        /// exported first, what the session itself set stays.
+        std::optional<Environment> environment{};
         /// Busy: wait for the turn, or conflict.
         bool queue = true;
     };
@@ -114,6 +119,9 @@ class Session : public std::enable_shared_from_this<Session> {
     [[nodiscard]] Task<Result<std::shared_ptr<SessionRun>>> run(RunSpec spec);
     /// SIGINT to the command at hand. conflict when none runs.
     Result<void> interrupt();
+    /// Ends this command if it still runs, as its timeout would, but what it left in the background stays:
+    /// its caller has gone away.
+    void abandon(std::shared_ptr<SessionRun> run);
     /// To what reads the terminal. conflict on pipes.
     [[nodiscard]] Task<Result<void>> write(std::string bytes, Deadline deadline);
     /// Any signal to the shell's group, whatever runs.
@@ -149,7 +157,9 @@ class Session : public std::enable_shared_from_this<Session> {
     Result<void> interrupt_now();
     [[nodiscard]] Task<void> watch(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run,
                                    std::string text, std::string prefix);
-    [[nodiscard]] Task<void> expire(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run);
+    [[nodiscard]] Task<void> put_down(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run);
+    [[nodiscard]] static Result<void> check(RunSpec const& spec);
+    [[nodiscard]] std::string prefix_of(RunSpec const& spec);
     void finish(std::shared_ptr<SessionRun> const& run, RunEnd end);
     [[nodiscard]] bool shell_alive() const {
         return ready_ && execution_ && execution_->running() && control_ != nullptr;

@@ -2,16 +2,18 @@
 // the program, so one absolute offset (Position::total) is enough to come back to. Any number of viewers
 // read; one writer types, and another may take over from it.
 //
-//   terminal->start();                                             // on the first viewer, and again after an
-//   exit Cursor view = terminal->reader(since);                          // replay and live in one auto
-//   writer = terminal->take_writer(takeover);                  // conflict: another one holds it while
-//   (writer->valid()) ... terminal->write(*writer, bytes, deadline)
+//   terminal->start();                               // on the first viewer, and again after an exit
+//   Cursor view = terminal->reader(since);           // replay and live in one
+//   auto writer = terminal->take_writer(takeover);   // conflict: another one holds it
+//   while (writer->valid()) ... terminal->type(*writer, bytes, deadline)
 //
 // The screen (text, cursor, title) is worked out only for those who ask, from the journal.
 //
 // Thread: the reactor. Ownership: shared; close() ends the program.
 #pragma once
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,14 +30,18 @@ class Writer {
     Writer(Writer const&) = delete;
     Writer& operator=(Writer const&) = delete;
     [[nodiscard]] bool valid() const { return valid_; }
-    /// Notified when another writer took over.
+    /// Notified when another writer took over (Terminal::journal().changed() is notified too).
     [[nodiscard]] Event& taken_over() { return taken_over_; }
+    /// Called at that moment, for holders that may be stuck somewhere. Must not touch the terminal.
+    void when_taken_over(std::function<void()> call) { call_ = std::move(call); }
 
   private:
     friend class Terminal;
     Writer() = default;
+    void lose();
     bool valid_ = true;
     Event taken_over_;
+    std::function<void()> call_;
 };
 
 class Terminal : public std::enable_shared_from_this<Terminal> {
@@ -44,6 +50,9 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
         std::string id;
         std::string owner;
         std::vector<std::string> argv;
+        /// Instead of `argv`: shell text of any size, and what comes before its -c.
+        std::string text;
+        std::vector<std::string> shell_options;
         Environment environment;
         std::string cwd;
         std::optional<Identity> identity;
@@ -71,6 +80,10 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
     [[nodiscard]] bool has_writer() const { return !writer_.expired(); }
     /// conflict when `writer` was taken over from.
     [[nodiscard]] Task<Result<void>> write(Writer const& writer, std::string bytes, Deadline deadline);
+    /// Puts `bytes` behind what was typed before and does not wait for the program to read them, unless more
+    /// than 1 MiB is waiting. They reach it also when the writer goes away. conflict: taken over from;
+    /// disconnected: the program closed its stdin; gone: it ended; timed_out: nothing was taken.
+    [[nodiscard]] Task<Result<void>> type(Writer const& writer, std::string bytes, Deadline deadline);
     /// A program's input without a writer (agents' tools).
     [[nodiscard]] Task<Result<void>> write(std::string bytes, Deadline deadline);
     /// Kept for the next start when nothing runs; nothing to do on pipes.
@@ -78,6 +91,10 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
     [[nodiscard]] WindowSize size() const { return options_.size; }
     /// To the program's process group.
     Result<void> signal(int number);
+    /// To the foreground job, as a key press would; on pipes to the process group.
+    Result<void> signal_foreground(int number);
+    /// What the program sees from its next start on.
+    void set_environment(Environment environment) { options_.environment = std::move(environment); }
     [[nodiscard]] Task<void> close(Duration grace = {});
     [[nodiscard]] bool closed() const { return closed_; }
 
@@ -90,6 +107,8 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
   private:
     Terminal(Loop& loop, Executions& executions, Options options);
     [[nodiscard]] Task<void> sync();
+    [[nodiscard]] Task<void> feed(std::shared_ptr<Terminal> self, std::shared_ptr<Execution> execution);
+    [[nodiscard]] Result<ExecutionSpec> spec_of(bool pipes) const;
 
     Loop* loop_;
     Executions* executions_;
@@ -97,6 +116,10 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
     std::shared_ptr<Journal> journal_;
     std::shared_ptr<Execution> execution_;
     std::weak_ptr<Writer> writer_;
+    std::string typed_;  // waits for feed()
+    bool feeding_ = false;
+    std::optional<Error> feed_error_;
+    Event typed_event_;
     bool pipes_ = false;
     bool starting_ = false;
     bool closed_ = false;

@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <stdlib.h>
 
 #include "harness.hpp"
 #include "shell/session.hpp"
@@ -119,11 +120,112 @@ TEST_F(SessionTest, TimeoutInterruptsAndThenKills) {
     auto const polite = begin("sleep 1000", 50ms);
     EXPECT_EQ(finish(polite).kind, RunEnd::Kind::timed_out);
     EXPECT_EQ(ask("echo $v"), "1\n[0]");
-    auto const stubborn = begin("trap '' INT; bash -c 'while :; do sleep 0.1; done'", 50ms);
+    auto const stubborn = begin("trap '' INT; while :; do :; done", 50ms);
     auto const end = finish(stubborn);
     EXPECT_EQ(end.kind, RunEnd::Kind::timed_out);
     ASSERT_TRUE(end.verdict.has_value());
     EXPECT_EQ(ask("pwd"), "/usr\n[0]");
+}
+
+TEST_F(SessionTest, ATimeoutKillsWhatItsCommandStartedAndSparesOlderJobs) {
+    auto const older = begin("sleep 1000 & echo $!");
+    finish(older);
+    std::string const server = output(*older);
+    ask("v=1; read -t 0.05 x < <(sleep 1)");  // a job of the same clock tick counts as the next command's
+    auto const run =
+        begin("trap '' INT; (setsid sleep 1000 & echo $!) ; bash -c 'sleep 1000; echo no'", 50ms);
+    auto const end = finish(run);
+    EXPECT_EQ(end.kind, RunEnd::Kind::timed_out);
+    EXPECT_FALSE(end.verdict.has_value());  // the shell itself lives on
+    std::string const pid = output(*run).substr(0, output(*run).find('\n'));
+    EXPECT_EQ(ask("kill -0 " + pid + " 2>/dev/null; echo $?; kill -0 " + server.substr(0, server.size() - 1) +
+                  "; echo $? $v"),
+              "1\n0 1\n[0]");
+}
+
+TEST_F(SessionTest, AnAbandonedCommandIsEndedAndItsJobsStay) {
+    auto const run = begin("sleep 1000 & echo $!; sleep 1000");
+    wait_for(*run, "\n");
+    session->abandon(run);
+    EXPECT_EQ(finish(run).status, 130);
+    std::string const text = output(*run);
+    EXPECT_EQ(ask("kill -0 " + text.substr(0, text.find('\n')) + "; echo $?"), "0\n[0]");
+    session->abandon(run);  // it has ended: nothing happens
+    EXPECT_EQ(ask("echo on"), "on\n[0]");
+}
+
+TEST_F(SessionTest, OptionsAndTracesStayAndAreTheCommandsOwn) {
+    EXPECT_EQ(ask("set -x; echo a"), "+++ echo a\na\n[0]");
+    EXPECT_EQ(ask("echo b"), "+++ echo b\nb\n[0]");
+    EXPECT_EQ(ask("set +x"), "+++ set +x\n[0]");
+    EXPECT_EQ(ask("echo c"), "c\n[0]");
+    EXPECT_EQ(ask("set -v; echo d"), "d\n[0]");
+    EXPECT_EQ(ask("set +v; echo e"), "e\n[0]");
+    EXPECT_EQ(ask("set -u; shopt -s nullglob; set -f"), "[0]");
+    EXPECT_EQ(ask("shopt nullglob; echo $- | tr -cd fu"), "nullglob       \ton\nfu[0]");
+    auto const run = begin("set -x; echo go; sleep 1000");
+    wait_for(*run, "go");
+    EXPECT_TRUE(session->interrupt());
+    EXPECT_EQ(finish(run).status, 130);
+    EXPECT_EQ(ask("echo f"), "+++ echo f\nf\n[0]");
+}
+
+TEST_F(SessionTest, TrapsAreTheCommandsOwn) {
+    EXPECT_EQ(ask("trap 'echo err' ERR"), "[0]");
+    EXPECT_EQ(ask("true"), "[0]");
+    EXPECT_EQ(ask("trap - ERR; trap 'echo usr' USR1; kill -USR1 $$; true"), "usr\n[0]");
+    EXPECT_EQ(ask("kill -USR1 $$; :"), "usr\n[0]");
+}
+
+TEST_F(SessionTest, JobsSurvive) {
+    EXPECT_EQ(ask("sleep 1000 & sleep 1001 &"), "[0]");
+    EXPECT_EQ(ask("jobs | wc -l; kill %1; wait %1; echo $?"), "2\n143\n[0]");
+    EXPECT_EQ(ask("jobs -r | wc -l; kill $(jobs -p); wait"), "1\n[0]");
+}
+
+TEST_F(SessionTest, ANewEnvironmentReachesTheNextCommand) {
+    auto const with = [this](std::vector<std::string> const& more) {
+        std::vector<std::string> all = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/tmp"};
+        all.insert(all.end(), more.begin(), more.end());
+        Session::RunSpec spec;
+        spec.text = "echo \"$A|$B\"; export B=own";
+        spec.environment = Environment(all);
+        auto run = h.run(session->run(std::move(spec)));
+        EXPECT_TRUE(run.has_value());
+        finish(*run);
+        return output(**run);
+    };
+    EXPECT_EQ(with({"A=it's", "B=1", "not a name=x"}), "it's|1\n");
+    EXPECT_EQ(with({"A=it's", "B=1"}), "it's|own\n");  // what the session set stays
+    EXPECT_EQ(with({"A=2", "B=1"}), "2|own\n");
+    EXPECT_EQ(ask("exit 1"), "[1]");
+    EXPECT_EQ(with({"A=2", "B=1"}), "2|own\n");
+}
+
+TEST_F(SessionTest, ReopensWhereTheFirstDirectoryHasGone) {
+    std::string pattern = ::testing::TempDir() + "sessionXXXXXX";
+    std::string const home = ::mkdtemp(pattern.data());
+    Session::Options options;
+    options.environment = Environment({"PATH=/usr/local/bin:/usr/bin:/bin"});
+    options.cwd = home;
+    session = *h.run(Session::open(h.loop, h.executions, std::move(options)));
+    ask("cd /usr; rmdir " + home);
+    ask("exit 3");
+    EXPECT_EQ(ask("pwd"), "/usr\n[0]");
+}
+
+TEST_F(SessionTest, BadSpecsAreRefused) {
+    auto const code = [this](Session::RunSpec spec) {
+        auto run = h.run(session->run(std::move(spec)));
+        return run ? Code::internal : run.error().code;
+    };
+    std::string const nul("a\0b", 3);
+    EXPECT_EQ(code({.text = nul}), Code::invalid_argument);
+    EXPECT_EQ(code({.text = "true", .cwd = nul}), Code::invalid_argument);
+    EXPECT_EQ(code({.text = "true", .cwd = {}, .exports = {{"A", nul}}}), Code::invalid_argument);
+    EXPECT_EQ(code({.text = "true", .cwd = {}, .exports = {{"A B", "x"}}}), Code::invalid_argument);
+    EXPECT_EQ(code({.text = "true", .cwd = {}, .exports = {}, .timeout = -1ms}), Code::invalid_argument);
+    EXPECT_EQ(ask("echo on"), "on\n[0]");
 }
 
 TEST_F(SessionTest, BusySessionsQueueOrRefuse) {
