@@ -193,6 +193,12 @@ Result<void> set_origins(Config& c, std::string const& v) {
     return {};
 }
 
+Result<void> set_cgroups(Config& c, std::string const& v) {
+    if (v != "auto" && v != "off") return wrong("expected auto or off");
+    c.cgroups = v == "auto";
+    return {};
+}
+
 Result<void> check_url(Config&, std::string const& v) {
     if (!v.empty() && !v.starts_with("http://") && !v.starts_with("https://"))
         return wrong("expected a URL that begins with http:// or https://");
@@ -265,6 +271,9 @@ constexpr Option kOptions[] = {
      [](Config& c, std::string const& v) {
          return set_number<std::size_t, &Config::run_log_bytes>(c, v, 1 << 20, 1ULL << 40);
      }},
+    {{"cgroups", "EXECD_CGROUPS", "MODE", "auto",
+      "auto: limits, out-of-memory verdicts and complete kills by cgroups where they may be written; off"},
+     set_cgroups},
     {{"max-connections", "EXECD_MAX_CONNECTIONS", "N", "20000", "connections at once; more are answered 503"},
      [](Config& c, std::string const& v) {
          return set_number<std::size_t, &Config::max_connections>(c, v, 1, 1'000'000);

@@ -46,6 +46,7 @@ struct Config {
     std::size_t ready_kernels = 1;
     std::vector<std::string> preload;  // modules of Python kernels
     std::size_t run_log_bytes = std::size_t{256} << 20;
+    bool cgroups = true;  // use them where they may be written
 };
 
 enum class Command { serve, doctor, help, version, kernel, fs_worker };

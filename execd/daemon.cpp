@@ -27,6 +27,7 @@
 #include "kernels/contexts.hpp"
 #include "shell/executions.hpp"
 #include "shell/reaper.hpp"
+#include "shell/sessions.hpp"
 #include "shell/spawner.hpp"
 
 namespace execd {
@@ -36,6 +37,7 @@ namespace {
 using Signals = asio::basic_signal_set<Executor>;
 
 constexpr int kForced = 3;  // exit status: stopped as told, but something had to be cut
+constexpr auto kTerminalGrace = std::chrono::milliseconds(500);
 
 // The daemon needs a descriptor for each connection and child; children get the limit that we were started
 // with.
@@ -57,6 +59,12 @@ std::string temporary_directory(Config const& config) {
 std::string default_envs_file(Config const& config) {
     if (!config.envs_file.empty()) return config.envs_file;
     return temporary_directory(config) + "/execd-" + std::to_string(::getuid()) + ".env";
+}
+
+shell::Executions::Options execution_options(Config const& config) {
+    shell::Executions::Options options;
+    if (config.cgroups) options.cgroups = shell::Cgroups::detect();
+    return options;
 }
 
 shell::SpillStore::Options spill_options(Config const& config) {
@@ -102,7 +110,10 @@ class Daemon {
           authorization_(loop_, std::move(secrets), config),
           reaper_(loop_),
           spawner_(loop_, reaper_),
-          executions_(loop_, spawner_, std::make_shared<shell::SpillStore>(spill_options(config))),
+          executions_(loop_, spawner_, std::make_shared<shell::SpillStore>(spill_options(config)),
+                      execution_options(config)),
+          sessions_(loop_, executions_),
+          terminals_(loop_, executions_),
           files_(loop_),
           proxy_(loop_, authorization_.proxy_options()) {}
 
@@ -128,6 +139,8 @@ class Daemon {
     shell::Reaper reaper_;
     shell::Spawner spawner_;
     shell::Executions executions_;
+    shell::Sessions sessions_;
+    shell::Terminals terminals_;
     fs::Executor files_;
     http::ReverseProxy proxy_;
     std::unique_ptr<ChildEnvironment> environment_;
@@ -196,6 +209,8 @@ Result<void> Daemon::start() {
     if (auto const& problem = authorization_.authenticator().problem(); !problem.empty())
         return fail(Code::invalid_argument, "", problem);
     services_.executions = &executions_;
+    services_.sessions = &sessions_;
+    services_.terminals = &terminals_;
     services_.files = &files_;
     services_.proxy = &proxy_;
     if (auto built = build_routes(); !built) return built;
@@ -248,6 +263,8 @@ Task<void> Daemon::until_signal() {
     if (ec) co_return;
     log::info("daemon.stopping", {{"signal", number}});
     server_->stop_accepting();
+    // Nobody ends a terminal that somebody looks at: its viewers hear of its end now.
+    co_await terminals_.close_all(kTerminalGrace);
     // Streams of running work end with that work: both have the drain time.
     Deadline const deadline = Deadline::in(clock_, config_.drain);
     co_await server_->drain(deadline);
@@ -255,6 +272,7 @@ Task<void> Daemon::until_signal() {
     auto const stragglers = co_await work_.close(Deadline::in(clock_, std::chrono::seconds(2)));
     if (!stragglers.empty()) status_ = kForced;
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
+    co_await sessions_.close_all(Duration::zero());
     co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));
     // A second signal now must not turn an orderly end into a killed process: taking the handlers away
     // restores the default action.

@@ -16,6 +16,7 @@
 #include "base/unique_fd.hpp"
 #include "execd/version.hpp"
 #include "kernels/kernelspec.hpp"
+#include "shell/cgroup.hpp"
 #include "shell/environment.hpp"
 #include "shell/reaper.hpp"
 #include "shell/spawner.hpp"
@@ -101,6 +102,23 @@ Finding check_terminals() {
             "mount devpts on /dev/pts"};
 }
 
+Finding check_cgroups(Config const& config) {
+    static constexpr std::string_view kEscapes =
+        "; what leaves its session, drops its environment and lets its parent die survives a kill";
+    if (!config.cgroups) return {Grade::limited, "limits", "switched off" + std::string(kEscapes), ""};
+    shell::Cgroups::Options options;
+    options.may_move_self = false;  // a look changes nothing
+    auto const cgroups = shell::Cgroups::detect(options);
+    std::string names;
+    for (auto const& name : cgroups->controllers()) names += (names.empty() ? "" : ", ") + name;
+    std::string text = "cgroup " + std::string(cgroups->kind());
+    text += names.empty() ? ": none of memory, pids, cpu can be limited" : ": " + names;
+    text += cgroups->can_kill() ? "; complete kills" : std::string(kEscapes);
+    if (cgroups->controllers().size() == 3 && cgroups->can_kill()) return fine("limits", text);
+    return {Grade::limited, "limits", text,
+            "make the container's cgroup writable; until then such limits are answered as not enforced"};
+}
+
 Finding check_directory(Config const& config) {
     std::string path = config.state_dir;
     if (path.empty()) path = process_environment("TMPDIR").value_or("/tmp");
@@ -162,6 +180,7 @@ int doctor(Config const& config) {
     findings.push_back(check_spawn());
     findings.push_back(check_shell(environment));
     findings.push_back(check_terminals());
+    findings.push_back(check_cgroups(config));
     findings.push_back(check_directory(config));
     findings.push_back(check_python(environment));
     findings.push_back(check_descriptors());

@@ -11,7 +11,9 @@
 
 namespace execd::shell {
 class Executions;
-}
+class Sessions;
+class Terminals;
+}  // namespace execd::shell
 namespace execd::kernels {
 class Contexts;
 }
@@ -39,6 +41,8 @@ struct Services {
     Readiness& readiness;
     ChildEnvironment* environment = nullptr;
     shell::Executions* executions = nullptr;
+    shell::Sessions* sessions = nullptr;
+    shell::Terminals* terminals = nullptr;
     kernels::Contexts* contexts = nullptr;
     fs::Executor* files = nullptr;
     http::ReverseProxy* proxy = nullptr;

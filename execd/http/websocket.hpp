@@ -42,6 +42,8 @@ class WebSocket {
     }
     /// Sends a close frame, waits a moment for the peer's and closes the connection. Idempotent.
     [[nodiscard]] Task<void> close(std::uint16_t code, std::string_view reason);
+    /// Closes the connection without a word; what waits on it ends with an error.
+    void abort() { stream_.close(); }
     /// What the peer's close frame said; 1005 without a code, 1006 without a frame.
     [[nodiscard]] std::uint16_t close_code() const { return close_code_; }
     [[nodiscard]] bool open() const { return !closing_ && stream_.open(); }

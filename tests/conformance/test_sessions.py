@@ -102,3 +102,129 @@ def test_a_background_job_holding_the_output_does_not_hold_the_answer(session):
     pid = int(out(session("sleep 309 & echo $!")))
     assert processes.alive(pid)
     os.kill(pid, 9)
+
+
+def run_of(daemon, body=None):
+    ident = daemon.call("POST", "/session", json=body or {}).json()["session_id"]
+    return ident, f"/session/{ident}/run"
+
+
+def test_a_timeout_says_so_and_keeps_the_state(session):
+    session("v=kept; f() { echo f; }")
+    end = frames.terminal(session("sleep 311", timeout=300))
+    assert end["error"] == {"ename": "RuntimeError", "evalue": "timeout after 300ms",
+                            "traceback": ["error running in session. timeout after 300ms"]}
+    assert out(session("echo $v; f")) == "kept\nf\n"
+
+
+def test_a_busy_session_is_a_proper_error_event(daemon):
+    ident, run = run_of(daemon)
+    with daemon.stream(run, {"command": "echo on; sleep 312"}) as stream:
+        stream.until("stdout", "on")
+        events = daemon.events_of(run, {"command": "true"})
+        assert frames.kinds(events) == ["init", "error"]
+        assert events[0]["text"] == ident
+        assert events[-1]["error"]["ename"] == "RuntimeError"
+        assert events[-1]["error"]["evalue"] == "session is busy"
+        assert daemon.call("DELETE", f"/session/{ident}").status == 200
+
+
+def test_a_client_that_goes_away_frees_the_session(daemon):
+    ident, run = run_of(daemon)
+    daemon.events_of(run, {"command": "v=kept"})
+    with daemon.stream(run, {"command": "echo $$; sleep 313"}) as stream:
+        stream.until("stdout")
+        stream.wire.reset()
+    answer = processes.eventually(lambda: (e := daemon.events_of(run, {"command": "echo $v"}))
+                                  and frames.exit_of(e) == 0 and frames.joined(e))
+    assert answer == "kept\n"
+    daemon.call("DELETE", f"/session/{ident}")
+
+
+def test_delete_command_ends_a_session(daemon):
+    ident, run = run_of(daemon)
+    pid = int(frames.joined(daemon.events_of(run, {"command": "echo $$"})))
+    answer = daemon.call("DELETE", f"/command?id={ident}")
+    assert (answer.status, answer.body) == (200, b"")
+    assert processes.wait_gone(pid)
+    assert daemon.call("DELETE", f"/session/{ident}").status == 404
+
+
+def test_set_env_reaches_open_sessions(daemon, sync_sdk, session):
+    session("export OWN=1")
+    sync_sdk.commands.set_env("SESSION_SEES", "it's\nnew")
+    assert out(session('printf "%s|%s" "$SESSION_SEES" "$OWN"')) == "it's\nnew|1"
+    session("export SESSION_SEES=own")
+    assert out(session("echo $SESSION_SEES")) == "own\n"
+
+
+def test_tracing_shows_the_commands_only(session):
+    session("set -x")
+    assert out(session("echo a")) == "+++ echo a\na\n"
+
+
+def test_lines_keep_their_terminators_and_old_sdks_get_them_without(daemon):
+    ident, run = run_of(daemon)
+    body = {"command": "printf 'a\\n\\nb\\r\\nc\\rd'"}
+    assert frames.texts(daemon.events_of(run, body)) == ["a\n", "\n", "b\r\n", "c\r", "d"]
+    old = [("User-Agent", "OpenSandbox-Python-SDK/0.1.11")]
+    assert frames.texts(daemon.events_of(run, body, headers=old)) == ["a", "\n", "b", "c", "d"]
+    daemon.call("DELETE", f"/session/{ident}")
+
+
+@pytest.mark.parametrize(("body", "message"), [
+    ({}, "invalid request. Key: 'RunInSessionRequest.Command' Error:Field validation for 'Command' failed on the "
+         "'required' tag"),
+    ({"command": ""}, "invalid request. Key: 'RunInSessionRequest.Command' Error:Field validation for 'Command' "
+                      "failed on the 'required' tag"),
+    ({"command": "true", "timeout": -1}, "invalid request. Key: 'RunInSessionRequest.Timeout' Error:Field validation "
+                                         "for 'Timeout' failed on the 'gte' tag"),
+    ({"command": "true", "timeout": 1.5}, None), ({"command": 7}, None), ({"command": "a\0b"}, None),
+    ({"command": "true", "cwd": "/tmp\0x"}, None), ({"command": "true", "envs": {"A": "x\0y"}}, None),
+    ({"command": "true", "envs": {"A B": "x"}}, None), ({"command": "true", "envs": []}, None),
+    ({"command": "true", "cwd": "/etc/passwd"},
+     "invalid request. working directory path is not a directory: /etc/passwd"),
+])
+def test_bad_runs_are_400_and_harm_nothing(daemon, body, message):
+    ident, run = run_of(daemon)
+    answer = daemon.call("POST", run, json=body)
+    assert (answer.status, answer.json()["code"]) == (400, "INVALID_REQUEST_BODY"), answer
+    assert message is None or answer.json()["message"] == message
+    assert frames.joined(daemon.events_of(run, {"command": "echo on"})) == "on\n"
+    daemon.call("DELETE", f"/session/{ident}")
+
+
+def test_a_session_whose_directory_cannot_be_made(daemon, work):
+    (work / "file").write_text("")
+    answer = daemon.call("POST", "/session", json={"cwd": f"{work}/file/below"})
+    assert answer.status == 500
+    assert answer.json()["message"].startswith("error creating session. ")
+
+
+def test_large_texts_and_outputs(daemon):
+    ident, run = run_of(daemon)
+    body = {"command": "# " + "x" * 300_000 + "\nseq 1 20000"}
+    assert frames.joined(daemon.events_of(run, body)).split() == [str(n) for n in range(1, 20_001)]
+    daemon.call("DELETE", f"/session/{ident}")
+
+
+def test_sessions_leave_no_descriptors_behind(daemon):
+    before = processes.open_fds(daemon.pid)
+    for _ in range(20):
+        ident, run = run_of(daemon)
+        daemon.events_of(run, {"command": "exit 3"})
+        daemon.events_of(run, {"command": "echo on"})
+        daemon.call("DELETE", f"/session/{ident}")
+    processes.eventually(lambda: processes.open_fds(daemon.pid) <= before + 2)
+
+
+def test_sdk_sessions(sync_sdk, work):
+    commands = sync_sdk.commands
+    ident = commands.create_session(working_directory=f"{work}/sdk")
+    assert commands.run_in_session(ident, "pwd; export A=1").exit_code == 0
+    done = commands.run_in_session(ident, "echo $A; pwd; exit 3")
+    assert (done.text, done.exit_code) == (f"1\n{work}/sdk", 3)
+    import datetime
+    late = commands.run_in_session(ident, "sleep 314", timeout=datetime.timedelta(milliseconds=300))
+    assert late.error is not None and late.error.value == "timeout after 300ms"
+    commands.delete_session(ident)

@@ -90,7 +90,11 @@ class CommandStream final : public http::Producer {
     void append_end(std::string& out) const {
         event::Stamp const now = event::stamp(clock_);
         shell::Verdict const& verdict = *run_->verdict();
-        if (verdict.success()) {
+        // A program that was asked to end and ended well says so itself: its 0 is no error here (§1.3).
+        auto const* exited = std::get_if<shell::Exited>(&verdict.status);
+        bool const obeyed = std::holds_alternative<shell::Cancelled>(verdict.ending) && exited != nullptr &&
+                            exited->code == 0;
+        if (verdict.success() || obeyed) {
             auto const took =
                 std::chrono::duration_cast<std::chrono::milliseconds>(verdict.at - run_->started_at());
             return event::complete(out, std::max<std::int64_t>(took.count(), 0), now);

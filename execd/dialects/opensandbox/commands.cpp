@@ -1,6 +1,4 @@
 // /command* (contracts/opensandbox.md §1.2 to §1.5, opensandbox-1.1.md §1, §3).
-#include <sys/stat.h>
-
 #include <charconv>
 
 #include "base/accounts.hpp"
@@ -9,6 +7,7 @@
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/dialects/opensandbox/schemas.hpp"
+#include "execd/dialects/opensandbox/working_directory.hpp"
 #include "execd/http/target.hpp"
 #include "kernels/contexts.hpp"
 #include "shell/executions.hpp"
@@ -52,31 +51,6 @@ shell::Identity identity_of(std::uint32_t uid, std::optional<std::uint32_t> gid)
     return out;
 }
 
-struct Directory {
-    std::string path;
-    std::optional<Answer> refused;
-};
-
-Task<Directory> working_directory(Services& services, std::string text,
-                                  shell::Environment const& environment) {
-    Directory out;
-    auto path = expand(services, text, environment);
-    if (!path) {
-        out.refused = invalid("cannot resolve working directory " + text + ": " + path.error().detail);
-        co_return out;
-    }
-    out.path = *path;
-    struct stat st {};
-    int const err = co_await services.loop.pool().run(
-        Lane::metadata, [&st, &path] { return ::stat(path->c_str(), &st) == 0 ? 0 : errno; });
-    if (err != 0)
-        out.refused =
-            invalid("working directory does not exist: " + *path + ": stat " + *path + ": " + go_errno(err));
-    else if (!S_ISDIR(st.st_mode))
-        out.refused = invalid("working directory path is not a directory: " + *path);
-    co_return out;
-}
-
 std::string argv_text(std::vector<std::string> const& argv) {
     std::string out = "[";
     for (auto const& word : argv) {
@@ -94,9 +68,9 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     environment.overlay(request.envs);
     shell::ExecutionSpec spec;
     if (!request.cwd.empty() || !services.config.cwd.empty()) {
-        Directory directory = co_await working_directory(
+        auto directory = co_await existing_directory(
             services, request.cwd.empty() ? services.config.cwd : request.cwd, environment);
-        if (directory.refused) co_return std::move(*directory.refused);
+        if (!directory.refused.empty()) co_return invalid(directory.refused);
         spec.cwd = directory.path;
         if (!request.envs.contains("PWD")) environment.set("PWD", directory.path);
     }
@@ -135,7 +109,14 @@ Task<Result<Answer>> run_command(Services& services, Call& call) {
     co_return co_await start_command(services, call, std::move(request));
 }
 
-// One handler for DELETE /command and DELETE /code (§1.3): the id may be a context's or a command's.
+std::shared_ptr<shell::Execution> find_command(Services& services, std::string const& id) {
+    auto run = services.executions->find(id);
+    if (run && run->label() != kForeground && run->label() != kBackground) return nullptr;
+    return run;
+}
+
+// One handler for DELETE /command and DELETE /code (§1.3): the id may be a context's, a command's, or a
+// session's, which it ends.
 Task<Result<Answer>> interrupt(Services& services, Call& call) {
     auto const id = call.query_value("id");
     if (!id || id->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'id'");
@@ -148,7 +129,9 @@ Task<Result<Answer>> interrupt(Services& services, Call& call) {
                               "error interruptting code context. " + done.error().message());
         }
     }
-    auto run = services.executions->find(key);
+    bool const was_session = co_await end_session(services, key);
+    if (was_session) co_return Answer::empty();
+    auto run = find_command(services, key);
     if (!run) co_return refusal(500, code::kRuntime, "error interruptting code context. no such session");
     if (!run->running())
         co_return refusal(500, code::kRuntime,
@@ -158,12 +141,6 @@ Task<Result<Answer>> interrupt(Services& services, Call& call) {
 }
 
 wire::Timestamp stamp_of(WallTime at) { return {std::chrono::time_point_cast<std::chrono::nanoseconds>(at)}; }
-
-std::shared_ptr<shell::Execution> find_command(Services& services, std::string const& id) {
-    auto run = services.executions->find(id);
-    if (run && run->label() != kForeground && run->label() != kBackground) return nullptr;
-    return run;
-}
 
 Result<Answer> command_status(Services& services, Call& call) {
     std::string const& id = call.param("id");

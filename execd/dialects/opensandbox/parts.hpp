@@ -13,12 +13,17 @@
 namespace execd::opensandbox {
 
 void add_commands(Services& services, std::vector<http::Row>& out);
+void add_sessions(Services& services, std::vector<http::Row>& out);
+void add_terminals(Services& services, std::vector<http::Row>& out);
 void add_code(Services& services, std::vector<http::Row>& out);
 void add_files(Services& services, std::vector<http::Row>& out);
 
 /// Starts a command and answers its event stream (POST /command, and /code without a language).
 [[nodiscard]] Task<Result<http::Answer>> start_command(Services& services, http::Call& call,
                                                        RunCommandRequest request);
+
+/// Ends a session and forgets it. False: there is none of this id.
+[[nodiscard]] Task<bool> end_session(Services& services, std::string id);
 
 /// An absolute path: `~`, $NAME and ${NAME} expanded, relative to the daemon's directory (§1.0 "Path
 /// expansion"). invalid_argument: "path references undefined environment variables: A,B" in `detail`.

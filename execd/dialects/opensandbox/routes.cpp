@@ -66,6 +66,8 @@ std::vector<http::Row> rows(Services& services) {
     ping.sync = [](Call&) -> Result<Answer> { return Answer::empty(); };
     out.push_back(ping);
     add_commands(services, out);
+    add_sessions(services, out);
+    add_terminals(services, out);
     add_code(services, out);
     add_files(services, out);
 
