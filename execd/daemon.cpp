@@ -192,18 +192,8 @@ Result<void> Daemon::listen() {
     return {};
 }
 
-// The reactor does little and is waited for by everybody: busy children must not keep it from the processor.
-// Only this thread is raised; the spawner's, whose value children inherit, was started before. Where that is
-// not permitted everything works as well, only with longer tails.
-void prefer_this_thread() {
-    errno = 0;
-    int const now = ::getpriority(PRIO_PROCESS, 0);
-    if (errno == 0) ::setpriority(PRIO_PROCESS, 0, std::max(now - 10, -20));
-}
-
 Result<void> Daemon::start() {
     loop_.bind_thread();
-    prefer_this_thread();
     lag_.install();
     // A protected daemon that nobody could ever enter is a mistake to be seen now.
     if (auto const& problem = authorization_.authenticator().problem(); !problem.empty())
