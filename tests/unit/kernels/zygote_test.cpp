@@ -59,6 +59,13 @@ TEST_F(Zygotes, SistersDiffer) {
               "[]\n");
 }
 
+TEST_F(Zygotes, TheFirstErrorImportsNothing) {
+    auto const context = make();
+    exec(context, "import sys; before = set(sys.modules)");
+    EXPECT_EQ(exec(context, "1/0")->outcome().kind, RunOutcome::Kind::error);
+    EXPECT_EQ(text(exec(context, "print(sorted(set(sys.modules) - before))")), "[]\n");
+}
+
 TEST_F(Zygotes, ADeadZygoteIsReplacedAndItsKernelsLive) {
     auto const one = make();
     exec(one, "x = 1");
