@@ -20,8 +20,9 @@ using namespace cgroup_files;
 
 namespace {
 
-/// Directories whose processes outlived their execution (a server that was left running): they can be removed
-/// when those have ended. Groups end on the reactor and are made on the pool.
+/// Directories of groups that have ended. They are removed on the pool, when the next one is made: rmdir can
+/// take milliseconds, and groups end on the reactor. Those whose processes outlived their execution (a server
+/// that was left running) wait for them.
 class Leftovers {
   public:
     void add(std::string path) {
@@ -65,19 +66,28 @@ bool remove_groups(std::string const& path) {
     return ::rmdir(path.c_str()) == 0;
 }
 
-constexpr std::string_view kBasePrefix = "execd-";
+/// "execd-4026531836-": with our pid namespace, or daemons in containers that see one cgroup tree would take
+/// each other for dead.
+std::string base_prefix() {
+    char name[64];
+    ssize_t const n = ::readlink("/proc/self/ns/pid", name, sizeof name);
+    std::string out = "execd-";
+    for (ssize_t i = 0; i < n; ++i)
+        if (name[i] >= '0' && name[i] <= '9') out += name[i];
+    return out + "-";
+}
 
 /// What daemons left behind that were killed.
 void remove_stale(std::string const& own) {
     DIR* listing = ::opendir(own.c_str());
     if (listing == nullptr) return;
+    std::string const prefix = base_prefix();
     std::vector<std::string> stale;
     while (dirent const* entry = ::readdir(listing)) {
         std::string_view const name = entry->d_name;
         pid_t pid = 0;
-        if (!name.starts_with(kBasePrefix)) continue;
-        auto const [end, ec] =
-            std::from_chars(name.data() + kBasePrefix.size(), name.data() + name.size(), pid);
+        if (!name.starts_with(prefix)) continue;
+        auto const [end, ec] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), pid);
         bool const number = ec == std::errc() && end == name.data() + name.size() && pid > 0;
         if (number && ::kill(pid, 0) != 0 && errno == ESRCH) stale.push_back(own + "/" + std::string(name));
     }
@@ -92,9 +102,7 @@ void remove_stale(std::string const& own) {
 Cgroup::~Cgroup() {
     procs_.clear();
     spawn_dir_.reset();
-    // Deepest first is not needed: children hold their parents.
-    for (auto const& place : places_)
-        if (::rmdir(place.path.c_str()) != 0 && errno == EBUSY) leftovers().add(place.path);
+    for (auto& place : places_) leftovers().add(std::move(place.path));
 }
 
 std::vector<int> Cgroup::spawn_procs() const {
@@ -206,7 +214,7 @@ void Cgroups::look(Options const& options) {
             oom_key_ = "oom_kill";
         }
         remove_stale(hierarchy.own);
-        hierarchy.base = hierarchy.own + "/" + std::string(kBasePrefix) + std::to_string(::getpid());
+        hierarchy.base = hierarchy.own + "/" + base_prefix() + std::to_string(::getpid());
         struct stat st {};
         bool const made = ::mkdir(hierarchy.base.c_str(), 0755) == 0 || errno == EEXIST;
         if (!made || ::stat(hierarchy.base.c_str(), &st) != 0 || !S_ISDIR(st.st_mode)) continue;
@@ -276,7 +284,7 @@ bool limit_cpu(std::string const& path, bool v2, double cores) {
 Result<std::shared_ptr<Cgroup>> Cgroups::create(std::string const& name, ResourceLimits const& limits,
                                                 std::shared_ptr<Cgroup> parent) const {
     if (hierarchies_.empty()) return fail(Code::unavailable, "cgroup", "no cgroup may be made here");
-    leftovers().remove_some(8);
+    leftovers().remove_some(16);
     std::shared_ptr<Cgroup> group(new Cgroup());
     bool memory = !limits.memory;
     bool pids = !limits.pids;

@@ -121,13 +121,13 @@ Task<Result<void>> Terminal::type(Writer const& writer, std::string bytes, Deadl
     if (feed_error_) co_return tl::unexpected(*feed_error_);
     typed_ += bytes;
     if (feeding_) co_return Result<void>();
-    feeding_ = executions_->scope().spawn("terminal.feed", feed(self, execution));
-    if (!feeding_) co_return fail(Code::unavailable, "terminal", "shutting down");
-    co_return Result<void>();
+    feeding_ = true;
+    if (executions_->scope().spawn("terminal.feed", feed(self))) co_return Result<void>();
+    feeding_ = false;
+    co_return fail(Code::unavailable, "terminal", "shutting down");
 }
 
-Task<void> Terminal::feed([[maybe_unused]] std::shared_ptr<Terminal> self,
-                          std::shared_ptr<Execution> execution) {
+Task<void> Terminal::feed([[maybe_unused]] std::shared_ptr<Terminal> self) {
     struct Turn {
         Terminal* terminal;
         ~Turn() {
@@ -135,11 +135,12 @@ Task<void> Terminal::feed([[maybe_unused]] std::shared_ptr<Terminal> self,
             terminal->typed_event_.notify_all();
         }
     } const turn{this};
-    while (!typed_.empty() && execution == execution_) {
+    while (!typed_.empty()) {
+        auto const execution = execution_;
         std::string bytes = std::exchange(typed_, {});
         typed_event_.notify_all();
         auto const written = co_await execution->write(std::move(bytes), Deadline::never());
-        if (written || execution != execution_) continue;
+        if (written || execution != execution_) continue;  // a new program has its own input
         if (written.error().code != Code::gone) feed_error_ = written.error();
         typed_.clear();
         break;

@@ -107,7 +107,7 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
   private:
     Terminal(Loop& loop, Executions& executions, Options options);
     [[nodiscard]] Task<void> sync();
-    [[nodiscard]] Task<void> feed(std::shared_ptr<Terminal> self, std::shared_ptr<Execution> execution);
+    [[nodiscard]] Task<void> feed(std::shared_ptr<Terminal> self);
     [[nodiscard]] Result<ExecutionSpec> spec_of(bool pipes) const;
 
     Loop* loop_;

@@ -37,6 +37,7 @@ class SessionStream final : public http::Producer {
         : clock_(clock),
           session_(std::move(session)),
           run_(std::move(run)),
+          cursor_(run_->reader()),  // from here on nothing is forgotten unread
           timeout_(timeout),
           bare_lines_(bare_lines) {}
     /// Also when it never produced: the client went away before the head was sent.
@@ -51,11 +52,10 @@ class SessionStream final : public http::Producer {
         event::ping(out, begun);
         Deadline ping = Deadline::in(clock_, kPingEvery);
         bool greeted = false;
-        shell::Cursor cursor = run_->reader();
         shell::Batch batch;
         for (;;) {
             Deadline const until = greeted ? ping : Deadline::in(clock_, kGather);
-            shell::Next const next = co_await cursor.next(batch, until);
+            shell::Next const next = co_await cursor_.next(batch, until);
             if (next == shell::Next::end) break;
             if (next == shell::Next::data) {
                 append(batch, out);
@@ -130,6 +130,7 @@ class SessionStream final : public http::Producer {
     Clock& clock_;
     std::shared_ptr<shell::Session> session_;
     std::shared_ptr<shell::SessionRun> run_;
+    shell::Cursor cursor_;
     Duration timeout_;
     bool bare_lines_;
     shell::LineSplitter lines_{kLongestText};

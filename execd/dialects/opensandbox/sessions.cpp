@@ -31,6 +31,7 @@ Task<Result<Answer>> create_session(Services& services, Call& call) {
     shell::Session::Options options;
     options.environment = services.environment->make();
     options.merge_output = true;
+    options.journal.keep = shell::Keep::window;  // a command's stream is its only reader
     options.cwd = services.config.cwd;
     if (!request.cwd.empty()) {
         auto directory = co_await made_directory(services, request.cwd, options.environment);

@@ -144,7 +144,9 @@ TEST_F(SessionTest, ATimeoutKillsWhatItsCommandStartedAndSparesOlderJobs) {
 }
 
 TEST_F(SessionTest, AnAbandonedCommandIsEndedAndItsJobsStay) {
-    auto const run = begin("sleep 1000 & echo $!; sleep 1000");
+    // Until it is sleep, the job is a fork of bash that has not ignored SIGINT yet.
+    auto const run =
+        begin("sleep 1000 & until [ \"$(</proc/$!/comm)\" = sleep ]; do :; done; echo $!; sleep 1000");
     wait_for(*run, "\n");
     session->abandon(run);
     EXPECT_EQ(finish(run).status, 130);
@@ -155,6 +157,10 @@ TEST_F(SessionTest, AnAbandonedCommandIsEndedAndItsJobsStay) {
 }
 
 TEST_F(SessionTest, OptionsAndTracesStayAndAreTheCommandsOwn) {
+    Session::Options options;
+    options.environment = Environment({"PATH=/usr/local/bin:/usr/bin:/bin"});
+    options.merge_output = true;  // the traces' place among the output
+    session = *h.run(Session::open(h.loop, h.executions, std::move(options)));
     EXPECT_EQ(ask("set -x; echo a"), "+++ echo a\na\n[0]");
     EXPECT_EQ(ask("echo b"), "+++ echo b\nb\n[0]");
     EXPECT_EQ(ask("set +x"), "+++ set +x\n[0]");

@@ -105,12 +105,16 @@ class FakeV2 {
         for (auto const* name : {"cgroup.subtree_control", "cgroup.procs"}) put(name, "");
         put("mountinfo", "31 30 0:27 / " + root + " rw - cgroup2 cgroup2 rw\n");
         put("self", "0::/\n");
-        base = root + "/execd-" + std::to_string(::getpid());
+        for (char const c : std::filesystem::read_symlink("/proc/self/ns/pid").string())
+            if (c >= '0' && c <= '9') prefix += c;
+        prefix += '-';
+        base = root + "/" + prefix + std::to_string(::getpid());
         ::mkdir(base.c_str(), 0755);
-        put("execd-" + std::to_string(::getpid()) + "/cgroup.subtree_control", "");
+        put(prefix + std::to_string(::getpid()) + "/cgroup.subtree_control", "");
     }
     void put(std::string const& name, std::string const& text) { std::ofstream(root + "/" + name) << text; }
     std::string root;
+    std::string prefix = "execd-";
     std::string base;
 };
 
@@ -148,15 +152,15 @@ TEST(Cgroups, WhereNoGroupMayBeMadeTheContainersCounterStillTells) {
 
 TEST(Cgroups, WhatKilledDaemonsLeftIsRemoved) {
     FakeV2 fake;
-    pid_t const dead = 2'000'000'000;  // beyond the kernel's largest number
-    ASSERT_NE(::kill(dead, 0), 0);
-    std::filesystem::create_directories(fake.root + "/execd-" + std::to_string(dead) + "/below");
-    std::filesystem::create_directories(fake.root + "/execd-1/below");
-    std::filesystem::create_directories(fake.root + "/execd-x");
+    std::string const dead = "2000000000";  // beyond the kernel's largest number
+    for (std::string const& name :
+         {fake.prefix + dead, fake.prefix + "1", "execd-1-" + dead, fake.prefix + "x"})
+        std::filesystem::create_directories(fake.root + "/" + name + "/below");
     (void)Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
-    EXPECT_FALSE(std::filesystem::exists(fake.root + "/execd-" + std::to_string(dead)));
-    EXPECT_TRUE(std::filesystem::exists(fake.root + "/execd-1"));
-    EXPECT_TRUE(std::filesystem::exists(fake.root + "/execd-x"));
+    EXPECT_FALSE(std::filesystem::exists(fake.root + "/" + fake.prefix + dead));
+    EXPECT_TRUE(std::filesystem::exists(fake.root + "/" + fake.prefix + "1"));
+    EXPECT_TRUE(std::filesystem::exists(fake.root + "/execd-1-" + dead));  // another pid namespace's
+    EXPECT_TRUE(std::filesystem::exists(fake.root + "/" + fake.prefix + "x"));
 }
 
 TEST(Cgroups, NothingThereIsSaid) {
