@@ -71,8 +71,11 @@ def test_resize_signal_ping_and_bad_frames(daemon, terminal):
         socket.send(json.dumps({"type": "resize", "cols": 123, "rows": 45}))
         socket.send(json.dumps({"type": "stdin", "data": "stty size\n"}))
         assert b"45 123" in read_until(socket, b"45 123")
-        socket.send(json.dumps({"type": "stdin", "data": "sleep 310\n"}))
+        # A terminal drops what was typed before an interrupt, so everything waits for its echo.
+        socket.send(json.dumps({"type": "stdin", "data": "sh -c 'echo g\"\"o; exec sleep 310'\n"}))
+        read_until(socket, b"go\r")
         socket.send(b"\0\x03")
+        read_until(socket, b"bash-")
         socket.send(b"\0echo back $?\n")
         assert b"back 130" in read_until(socket, b"back 130")
         socket.send("not json")

@@ -92,6 +92,7 @@ Task<bool> PtySocket::begin() {
     }
     auto const started = co_await terminal_->start(wish_.pipes);
     if (started) co_return true;
+    writer_.reset();
     co_await say("error", "START_FAILED", started.error().message());
     co_await socket_->close(1011, "start failed");
     co_return false;
@@ -186,6 +187,7 @@ Task<bool> PtySocket::send_batch(shell::Batch const& batch) {
 
 Task<void> PtySocket::say_end() {
     over_ = true;
+    writer_.reset();  // before the client hears it: it may come back at once
     auto const& execution = terminal_->execution();
     if (execution == nullptr) {
         co_await socket_->close(1000, "session closed");
@@ -272,8 +274,10 @@ Task<void> PtySocket::type(std::string bytes) {
         co_await say("error", "READ_ONLY", "this client only views");
         co_return;
     }
+    auto const writer = writer_;
+    if (!writer) co_return;  // the program has ended
     Deadline const patience = Deadline::in(services_.loop.clock(), kInputPatience);
-    auto const typed = co_await terminal_->type(*writer_, std::move(bytes), patience);
+    auto const typed = co_await terminal_->type(*writer, std::move(bytes), patience);
     // Taken over, or the program has ended: the sender is about to say so.
     if (typed || typed.error().code == Code::conflict || typed.error().code == Code::gone) co_return;
     // A program that is ending closes its stdin first: then its end is what there is to say.
