@@ -31,6 +31,7 @@ FLAGS = {
     "--max-contexts": ("EXECD_MAX_CONTEXTS", ["0", "many"]),
     "--context-idle-timeout": ("EXECD_CONTEXT_IDLE_TIMEOUT", ["soon", "-1s"]),
     "--run-log-limit": ("EXECD_RUN_LOG_LIMIT", ["0", "1G"]),
+    "--cgroups": ("EXECD_CGROUPS", ["on", "v2"]),
     "--max-connections": ("EXECD_MAX_CONNECTIONS", ["0", "-5", "many"]),
     "--upload-limit": ("EXECD_UPLOAD_LIMIT", ["0", "1G", "-1"]),
     "--drain-timeout": ("EXECD_DRAIN_TIMEOUT", ["soon", "-1s", "5 minutes"]),
