@@ -1,5 +1,6 @@
 #include "execd/daemon.hpp"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -24,6 +25,8 @@
 #include "execd/self_proxy.hpp"
 #include "execd/services.hpp"
 #include "fs/executor.hpp"
+#include "fs/watches.hpp"
+#include "fs/worker.hpp"
 #include "kernels/contexts.hpp"
 #include "shell/executions.hpp"
 #include "shell/reaper.hpp"
@@ -98,6 +101,13 @@ void append(std::vector<http::Row>& all, std::vector<http::Row> more) {
     for (auto& row : more) all.push_back(std::move(row));
 }
 
+/// Workers are started from the file that we were started from, whatever has its name by then.
+fs::WorkerOptions worker_options(UniqueFd const& self) {
+    fs::WorkerOptions options;
+    options.program_fd = self.get();
+    return options;
+}
+
 class Daemon {
   public:
     Daemon(asio::io_context& io, Config const& config, auth::Secrets secrets)
@@ -115,6 +125,9 @@ class Daemon {
           sessions_(loop_, executions_),
           terminals_(loop_, executions_),
           files_(loop_),
+          self_(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)),
+          workers_(loop_, spawner_, worker_options(self_)),
+          watches_(loop_),
           proxy_(loop_, authorization_.proxy_options()) {}
 
     [[nodiscard]] Result<void> start();
@@ -142,6 +155,9 @@ class Daemon {
     shell::Sessions sessions_;
     shell::Terminals terminals_;
     fs::Executor files_;
+    UniqueFd self_;
+    fs::Workers workers_;
+    fs::Watches watches_;
     http::ReverseProxy proxy_;
     std::unique_ptr<ChildEnvironment> environment_;
     std::unique_ptr<kernels::Contexts> contexts_;
@@ -202,6 +218,8 @@ Result<void> Daemon::start() {
     services_.sessions = &sessions_;
     services_.terminals = &terminals_;
     services_.files = &files_;
+    services_.workers = &workers_;
+    services_.watches = &watches_;
     services_.proxy = &proxy_;
     if (auto built = build_routes(); !built) return built;
     if (auto listening = listen(); !listening) return listening;
@@ -261,6 +279,7 @@ Task<void> Daemon::until_signal() {
     if (server_->cut()) status_ = kForced;
     auto const stragglers = co_await work_.close(Deadline::in(clock_, std::chrono::seconds(2)));
     if (!stragglers.empty()) status_ = kForced;
+    co_await watches_.close();
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await sessions_.close_all(Duration::zero());
     co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));

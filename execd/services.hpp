@@ -19,7 +19,9 @@ class Contexts;
 }
 namespace execd::fs {
 class Executor;
-}
+class Workers;
+class Watches;
+}  // namespace execd::fs
 namespace execd::http {
 class ReverseProxy;
 class Server;
@@ -45,6 +47,8 @@ struct Services {
     shell::Terminals* terminals = nullptr;
     kernels::Contexts* contexts = nullptr;
     fs::Executor* files = nullptr;
+    fs::Workers* workers = nullptr;
+    fs::Watches* watches = nullptr;
     http::ReverseProxy* proxy = nullptr;
     http::Server* server = nullptr;
     http::Router const* router = nullptr;

@@ -89,6 +89,30 @@ Result<TextContent> ReadText::run() const {
     return out;
 }
 
+Result<Written> WriteText::run() const {
+    auto to = encoding;
+    bool there = false;
+    if (append || to == Encoding::detect) {
+        auto file = OpenRead(path).run();
+        if (!file && file.error().code != Code::not_found) return Failure(std::move(file.error()));
+        char head[4] = {};
+        there = file && file->size > 0;
+        if (there && to == Encoding::detect) {
+            auto const n = read_at(file->fd.get(), head, 0);
+            if (n) to = detect_encoding(std::string_view(head, *n));
+        }
+    }
+    auto bytes = encode_text(text, to);
+    if (!bytes) return Failure(std::move(bytes.error()));
+    WriteOptions options(path);
+    options.mode = mode;
+    if (!append) return PutFile(std::move(options), std::move(*bytes)).run();
+    // In the middle of a file a byte order mark is a character.
+    if (there && to == Encoding::utf8_bom) bytes->erase(0, 3);
+    if (there && (to == Encoding::utf16_le || to == Encoding::utf16_be)) bytes->erase(0, 2);
+    return AppendFile(std::move(options), std::move(*bytes)).run();
+}
+
 Result<Edited> EditText::run() const {
     auto loaded = load(path, max_size);
     if (!loaded) return Failure(std::move(loaded.error()));

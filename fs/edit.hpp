@@ -9,6 +9,7 @@
 #include "base/error.hpp"
 #include "base/work_pool.hpp"
 #include "fs/replace.hpp"
+#include "fs/stage.hpp"
 #include "fs/text.hpp"
 
 namespace execd::fs {
@@ -46,6 +47,26 @@ struct ReadText {
     template <class A>
     void visit(A& a) {
         a(path, encoding, begin, end, base64_if_binary, max_size);
+    }
+};
+
+/// Text in UTF-8 (base64: any bytes) written in an encoding; whole, or appended. `detect` keeps the encoding
+/// of the file that is there.
+struct WriteText {
+    using Answer = Written;
+    static constexpr Lane kLane = Lane::bulk;
+    std::string path{};
+    std::string text{};
+    Encoding encoding = Encoding::utf8;
+    bool append = false;
+    std::optional<std::uint32_t> mode{};
+
+    explicit WriteText(std::string path_ = {}, std::string text_ = {}, Encoding encoding_ = Encoding::utf8)
+        : path(std::move(path_)), text(std::move(text_)), encoding(encoding_) {}
+    [[nodiscard]] Result<Written> run() const;
+    template <class A>
+    void visit(A& a) {
+        a(path, text, encoding, append, mode);
     }
 };
 

@@ -1,21 +1,41 @@
 // An executor runs operations for the reactor: the local one on the work pool, a worker's in a process under
 // another identity (fs/worker.hpp). Handlers take an Executor& and do not know which it is.
 //
+// A local operation belongs to its thread: when the one who waits is cancelled, or its time is over, the wait
+// ends at once and the operation's own end is awaited by nobody. Searches see their flag and stop; everything
+// else comes to its end. Operations on network and user-space file systems share a few threads (Local): a
+// dead server cannot hold a lane.
+//
 // Thread: the reactor.
 #pragma once
+#include <array>
+#include <exception>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "base/error.hpp"
+#include "base/event.hpp"
 #include "base/loop.hpp"
 #include "base/task.hpp"
 #include "fs/operations.hpp"
+#include "fs/remote_mounts.hpp"
 #include "fs/wire.hpp"
 
 namespace execd::fs {
 
+struct ExecutorOptions {
+    Duration metadata_deadline = std::chrono::seconds(30);
+    Duration bulk_deadline = std::chrono::hours(1);
+    /// Threads of a lane that operations on remote file systems may hold together.
+    std::size_t remote_at_once = 3;
+    std::string mountinfo = "/proc/self/mountinfo";
+};
+
 class Executor {
   public:
-    explicit Executor(Loop& loop) : loop_(&loop) {}
+    explicit Executor(Loop& loop, ExecutorOptions options = {})
+        : loop_(&loop), options_(std::move(options)), local_(std::make_shared<Local>(options_.mountinfo)) {}
     virtual ~Executor() = default;
     Executor(Executor const&) = delete;
     Executor& operator=(Executor const&) = delete;
@@ -24,11 +44,12 @@ class Executor {
     /// Operations run with the daemon's own identity: the reactor may take shortcuts (fs/cached.hpp).
     [[nodiscard]] virtual bool local() const { return true; }
 
-    /// `co_await files.run(Stat{path})` answers Result<Entry>.
+    /// `co_await files.run(Stat{path})` answers Result<Entry>. timed_out (where "fs.deadline") when the file
+    /// system did not answer in time.
     template <class Op>
     [[nodiscard]] Task<Result<typename Op::Answer>> run(Op op) {
         static_assert(!std::is_aggregate_v<Op>, "give the operation a constructor (fs/entry.hpp says why)");
-        if (local()) co_return co_await loop_->pool().run(Op::kLane, RunHere<Op>(std::move(op)));
+        if (local()) co_return co_await run_here(std::move(op));
         Packet packet = encode_operation(op);
         auto answer = co_await call(std::move(packet), Op::kLane);
         if (!answer) co_return Failure(std::move(answer.error()));
@@ -40,17 +61,95 @@ class Executor {
     }
 
   protected:
-    template <class Op>
-    struct RunHere {
-        explicit RunHere(Op wanted) : op(std::move(wanted)) {}
-        Op op;
-        auto operator()() { return op.run(); }
-    };
     /// Sends an encoded operation, answers with an encoded Result.
     [[nodiscard]] virtual Task<Result<Packet>> call(Packet request, Lane lane);
 
   private:
+    struct Local {
+        explicit Local(std::string const& mountinfo) : mounts(mountinfo) {}
+        RemoteMounts mounts;
+        std::array<std::size_t, kLanes> remote{};  // running, by lane
+        Event freed;
+    };
+    /// What the thread and the one who waits share.
+    template <class Op>
+    struct Job {
+        explicit Job(Op wanted) : op(std::move(wanted)) {}
+        Op op;
+        std::optional<Result<typename Op::Answer>> answer;
+        Event done;
+        bool finished = false;
+
+        void work() {
+            try {
+                answer.emplace(op.run());
+            } catch (std::bad_alloc const&) {
+                answer.emplace(fail(Code::exhausted, "fs", "out of memory"));
+            } catch (std::exception const& e) {
+                answer.emplace(fail(Code::internal, "fs", e.what()));
+            }
+        }
+    };
+    template <class Op>
+    struct StopAtEnd {
+        explicit StopAtEnd(std::shared_ptr<Job<Op>> waited) : job(std::move(waited)) {}
+        ~StopAtEnd() {
+            if constexpr (requires { job->op.cancel; })
+                if (job->op.cancel) job->op.cancel->store(true, std::memory_order_relaxed);
+        }
+        StopAtEnd(StopAtEnd const&) = delete;
+        StopAtEnd& operator=(StopAtEnd const&) = delete;
+        std::shared_ptr<Job<Op>> job;
+    };
+    template <class Op>
+    static std::string const& path_of(Op const& op) {
+        if constexpr (requires { op.options.path; })
+            return op.options.path;
+        else if constexpr (requires { op.source; })
+            return op.source;
+        else
+            return op.path;
+    }
+
+    template <class Op>
+    [[nodiscard]] Task<Result<typename Op::Answer>> run_here(Op op) {
+        auto job = std::make_shared<Job<Op>>(std::move(op));
+        if constexpr (requires { job->op.cancel; })
+            if (!job->op.cancel) job->op.cancel = std::make_shared<std::atomic<bool>>(false);
+        auto local = local_;
+        auto const lane = static_cast<std::size_t>(Op::kLane);
+        auto const deadline =
+            Deadline::in(loop_->clock(),
+                         Op::kLane == Lane::metadata ? options_.metadata_deadline : options_.bulk_deadline);
+        bool const remote = local->mounts.covers(path_of(job->op));
+        while (remote && local->remote[lane] >= options_.remote_at_once) {
+            bool const woken = co_await local->freed.wait(loop_->clock(), deadline);
+            if (!woken) co_return fail(Code::timed_out, "fs.deadline", path_of(job->op));
+        }
+        if (remote) ++local->remote[lane];
+        StopAtEnd<Op> const stop(job);
+        loop_->pool().submit(Op::kLane, [job, local, remote, lane, executor = loop_->executor(),
+                                         guard = asio::make_work_guard(loop_->executor())]() mutable {
+            job->work();
+            // Moved, so that what is left of the operation is ended by the reactor.
+            asio::post(executor, [job = std::move(job), local = std::move(local), remote, lane] {
+                job->finished = true;
+                job->done.notify_all();
+                if (!remote) return;
+                --local->remote[lane];
+                local->freed.notify_all();
+            });
+        });
+        while (!job->finished) {
+            bool const woken = co_await job->done.wait(loop_->clock(), deadline);
+            if (!woken && !job->finished) co_return fail(Code::timed_out, "fs.deadline", "no answer");
+        }
+        co_return std::move(*job->answer);
+    }
+
     Loop* loop_;
+    ExecutorOptions options_;
+    std::shared_ptr<Local> local_;
 };
 
 }  // namespace execd::fs

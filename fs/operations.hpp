@@ -3,6 +3,7 @@
 #pragma once
 #include <tuple>
 
+#include "fs/archive.hpp"
 #include "fs/edit.hpp"
 #include "fs/entry.hpp"
 #include "fs/list.hpp"
@@ -15,9 +16,9 @@
 
 namespace execd::fs {
 
-using Operations =
-    std::tuple<Stat, List, MakeDirectory, Move, Copy, Remove, SetPermissions, Symlink, Touch, DiskSpace,
-               Stage, Commit, PutFile, AppendFile, OpenRead, Replace, Find, Grep, ReadText, EditText>;
+using Operations = std::tuple<Stat, List, MakeDirectory, Move, Copy, Remove, SetPermissions, Symlink, Touch,
+                              DiskSpace, Stage, Commit, PutFile, AppendFile, OpenRead, Replace, Find, Grep,
+                              ReadText, EditText, Unpack, WriteText>;
 
 template <class Op>
 struct OperationNumber {

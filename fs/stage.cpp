@@ -274,8 +274,9 @@ Result<void> check_space(int fd, std::uint64_t bytes) {
 Result<Staged> Stage::run() const {
     if (length && max_size && *length > *max_size) return fail_errno("write", EFBIG, path);
     auto staged = stage_it(*this, true);
-    if (staged && length && staged->how != StagedAs::direct)
-        if (auto ok = check_space(staged->fd.get(), *length); !ok) return Failure(ok.error());
+    auto const bytes = std::max(length.value_or(0), expected);
+    if (staged && bytes > 0 && staged->how != StagedAs::direct)
+        if (auto ok = check_space(staged->fd.get(), bytes); !ok) return Failure(ok.error());
     return staged;
 }
 

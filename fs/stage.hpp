@@ -26,6 +26,7 @@ enum class Sync : std::uint8_t { none, content, full };
 struct WriteOptions {
     std::string path{};                     // absolute
     std::optional<std::uint64_t> length{};  // announced: space is checked before, the length at commit
+    std::uint64_t expected = 0;             // about that much will come: only the space is checked before
     std::optional<std::string> sha256{};    // lower-case hex, checked at commit
     std::optional<std::uint32_t> mode{};    // exact; unset: the replaced file's, or create_mode & ~umask
     std::uint32_t create_mode = 0666;
@@ -38,7 +39,7 @@ struct WriteOptions {
     explicit WriteOptions(std::string path_ = {}) : path(std::move(path_)) {}
     template <class A>
     void visit(A& a) {
-        a(path, length, sha256, mode, create_mode, owner, existing, make_parents, sync, max_size);
+        a(path, length, expected, sha256, mode, create_mode, owner, existing, make_parents, sync, max_size);
     }
 };
 

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <cstring>
+#include <memory>
 
 #include "base/utf8.hpp"
+#include "fs/content.hpp"
 
 namespace execd::fs {
 
@@ -211,16 +213,39 @@ Result<std::string> base64_decode(std::string_view text) {
     return out;
 }
 
-std::string sha256_hex(std::string_view bytes) {
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    EVP_Digest(bytes.data(), bytes.size(), raw, &size, EVP_sha256(), nullptr);
+namespace {
+std::string hex_of(unsigned char const* raw, unsigned size) {
     std::string out;
     for (unsigned i = 0; i < size; ++i) {
         out += "0123456789abcdef"[raw[i] >> 4U];
         out += "0123456789abcdef"[raw[i] & 15U];
     }
     return out;
+}
+}  // namespace
+
+std::string sha256_hex(std::string_view bytes) {
+    unsigned char raw[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    EVP_Digest(bytes.data(), bytes.size(), raw, &size, EVP_sha256(), nullptr);
+    return hex_of(raw, size);
+}
+
+Result<std::string> sha256_of_file(int fd) {
+    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> const context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+    EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+    std::string buffer(std::size_t{256} * 1024, '\0');
+    for (std::int64_t at = 0;;) {
+        auto const n = read_at(fd, buffer, at);
+        if (!n) return Failure(n.error());
+        if (*n == 0) break;
+        EVP_DigestUpdate(context.get(), buffer.data(), *n);
+        at += static_cast<std::int64_t>(*n);
+    }
+    unsigned char raw[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    EVP_DigestFinal_ex(context.get(), raw, &size);
+    return hex_of(raw, size);
 }
 
 }  // namespace execd::fs

@@ -37,5 +37,7 @@ enum class Encoding : std::uint8_t {
 
 /// Lower-case hex SHA-256.
 [[nodiscard]] std::string sha256_hex(std::string_view bytes);
+/// Of a whole file, read from its beginning. Blocks.
+[[nodiscard]] Result<std::string> sha256_of_file(int fd);
 
 }  // namespace execd::fs

@@ -19,7 +19,8 @@ namespace {
 
 class LineStream final : public http::Producer {
   public:
-    explicit LineStream(fs::LineReader reader) : reader_(std::move(reader)) {}
+    LineStream(FileAccess access, fs::LineReader reader)
+        : access_(std::move(access)), reader_(std::move(reader)) {}
     Task<Result<void>> produce(http::Writer& writer) override {
         for (;;) {
             auto piece = co_await reader_.next();
@@ -31,17 +32,19 @@ class LineStream final : public http::Producer {
     }
 
   private:
+    FileAccess access_;
     fs::LineReader reader_;
 };
 
 // Files in /proc say size 0 and mean "read me to the end".
 class UnsizedStream final : public http::Producer {
   public:
-    UnsizedStream(fs::Executor& files, fs::OpenFile file) : files_(files), file_(std::move(file)) {}
+    UnsizedStream(FileAccess access, fs::OpenFile file)
+        : access_(std::move(access)), file_(std::move(file)) {}
     Task<Result<void>> produce(http::Writer& writer) override {
         std::string block(256U << 10, '\0');
         for (std::uint64_t at = 0;;) {
-            auto got = co_await fs::read_some(files_, file_, at, block);
+            auto got = co_await fs::read_some(*access_.files, file_, at, block);
             if (!got) co_return Failure(got.error());
             if (*got == 0) co_return Result<void>();
             at += *got;
@@ -51,7 +54,7 @@ class UnsizedStream final : public http::Producer {
     }
 
   private:
-    fs::Executor& files_;
+    FileAccess access_;
     fs::OpenFile file_;
 };
 
@@ -62,7 +65,7 @@ std::optional<std::uint64_t> positive(std::string_view text) {
     return n;
 }
 
-Answer lines(Services& services, Call& call, fs::OpenFile file) {
+Answer lines(FileAccess access, Call& call, fs::OpenFile file) {
     std::uint64_t offset = 1;
     std::optional<std::uint64_t> limit;
     if (auto const text = call.query_value("offset")) {
@@ -79,8 +82,9 @@ Answer lines(Services& services, Call& call, fs::OpenFile file) {
         return refusal(
             400, code::kBody,
             "line-based reading (offset/limit) and byte range (Range header) are mutually exclusive");
-    return Answer::stream("text/plain; charset=utf-8", std::make_unique<LineStream>(fs::LineReader(
-                                                           *services.files, std::move(file), offset, limit)));
+    fs::LineReader reader(*access.files, std::move(file), offset, limit);
+    return Answer::stream("text/plain; charset=utf-8",
+                          std::make_unique<LineStream>(std::move(access), std::move(reader)));
 }
 
 // Names beyond ASCII are sent percent-encoded in both forms (§1.8).
@@ -98,22 +102,22 @@ std::string_view field(Call const& call, std::string_view name) {
 
 }  // namespace
 
-Task<Result<Answer>> download(Services& services, Call& call) {
+Task<Result<Answer>> download(FileAccess access, Call& call) {
     auto const asked = call.query_value("path");
     if (!asked || asked->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'path'");
-    auto path = expand(services, *asked);
+    auto path = access.path(*asked);
     if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
-    auto opened = co_await fs::open_for_read(*services.files, *path);
+    auto opened = co_await fs::open_for_read(*access.files, *path);
     if (!opened && opened.error().code == Code::not_found)
         co_return refusal(
             404, code::kFileNotFound,
             "file not found. file not found: " + *path + ": " + go_text(opened.error(), "open", *path));
     if (!opened && opened.error().code == Code::is_a_directory)
         co_return refusal(400, code::kFile, "path is a directory: " + *path);
-    if (!opened) co_return refusal(500, code::kRuntime, "error accessing file: " + opened.error().message());
+    if (!opened) co_return refusal(500, code::kRuntime, "error accessing file: " + go_text(opened.error()));
     fs::OpenFile file = std::move(*opened);
     if (call.query_value("offset") || call.query_value("limit"))
-        co_return lines(services, call, std::move(file));
+        co_return lines(std::move(access), call, std::move(file));
 
     std::string const etag = "\"" + file.etag() + "\"";
     std::int64_t const modified = file.mtime_ns / 1'000'000'000;
@@ -135,7 +139,7 @@ Task<Result<Answer>> download(Services& services, Call& call) {
     if (precondition == http::Precondition::failed)
         co_return refusal(412, code::kFile, "the file has changed");
     if (!file.sized) {
-        answer.body = std::make_unique<UnsizedStream>(*services.files, std::move(file));
+        answer.body = std::make_unique<UnsizedStream>(std::move(access), std::move(file));
         co_return answer;
     }
     std::string_view const range =

@@ -60,68 +60,79 @@ Answer file_failure(Error const& error, std::string_view path) {
             404, code::kFileNotFound,
             "file not found. file not found: " + std::string(path) + ": " + go_text(error, "lstat", path));
     if (error.code == Code::no_space)
-        return refusal(507, code::kRuntime, "error accessing file: " + error.message());
-    return refusal(500, code::kRuntime, "error accessing file: " + error.message());
+        return refusal(507, code::kRuntime, "error accessing file: " + go_text(error));
+    return refusal(500, code::kRuntime, "error accessing file: " + go_text(error));
+}
+
+std::string render_entries(std::vector<fs::Entry> const& entries) {
+    std::string out = "[";
+    for (auto const& entry : entries) {
+        if (out.size() > 1) out += ',';
+        FileInfo const one = file_info(entry);
+        wire::encode(one, wire::EncodePolicy{}, out);
+    }
+    out += "]";
+    return out;
 }
 
 namespace {
 
-Task<Result<Answer>> info(Services& services, Call& call) {
+Task<Result<Answer>> info(FileAccess access, Call& call) {
     FileInfoMap found;
     for (auto const& asked : call.query_values("path")) {
-        auto path = expand(services, asked);
+        auto path = access.path(asked);
         if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
         fs::Stat stat(*path);
         stat.read_link = false;
-        auto entry = co_await services.files->run(std::move(stat));
+        auto entry = co_await access.files->run(std::move(stat));
         if (!entry) co_return file_failure(entry.error(), *path);
         found[asked] = file_info(*entry);
     }
     co_return json(to_json(found));
 }
 
-Task<Result<Answer>> remove_files(Services& services, Call& call) {
+Task<Result<Answer>> remove_files(FileAccess access, Call& call) {
     for (auto const& asked : call.query_values("path")) {
-        auto path = expand(services, asked);
+        auto path = access.path(asked);
         if (!path)
             co_return refusal(500, code::kRuntime,
                               "error removing file " + asked + ". " + path.error().detail);
-        auto removed = co_await services.files->run(fs::Remove(*path, false, true));
+        auto removed = co_await access.files->run(fs::Remove(*path, false, true));
         if (removed) continue;
         bool const directory = removed.error().code == Code::is_a_directory;
         co_return refusal(500, code::kRuntime,
                           "error removing file " + asked + ". " +
-                              (directory ? "path is a directory: " + *path : removed.error().message()));
+                              (directory ? "path is a directory: " + *path : go_text(removed.error())));
     }
     co_return Answer::empty();
 }
 
-Task<Result<Answer>> set_permissions(Services& services, Call& call) {
+Task<Result<Answer>> set_permissions(FileAccess access, Call& call) {
     Permissions wanted;
     if (auto refused = co_await read_body(call, wanted)) co_return std::move(*refused);
     for (auto const& [asked, permission] : wanted) {
         std::string const before = "error changing permissions for " + asked + ". ";
-        auto path = expand(services, asked);
+        auto path = access.path(asked);
         auto mode = mode_of_digits(permission.mode);
         if (!path) co_return refusal(500, code::kRuntime, before + path.error().detail);
         if (!mode) co_return refusal(500, code::kRuntime, before + mode.error().detail);
         fs::SetPermissions set(*path, *mode, fs::Ownership(permission.owner, permission.group, true));
-        auto done = co_await services.files->run(std::move(set));
-        if (!done) co_return refusal(500, code::kRuntime, before + done.error().message());
+        auto done = co_await access.files->run(std::move(set));
+        if (!done) co_return refusal(500, code::kRuntime, before + go_text(done.error()));
     }
     co_return Answer::empty();
 }
 
-Task<Result<Answer>> move_files(Services& services, Call& call) {
+Task<Result<Answer>> move_files(FileAccess access, Call& call) {
     Renames renames;
     if (auto refused = co_await read_body(call, renames)) co_return std::move(*refused);
     for (auto const& item : renames) {
-        auto from = expand(services, item.src);
-        auto to = expand(services, item.dest);
+        auto from = access.path(item.src);
+        auto to = access.path(item.dest);
         if (!from || !to)
             co_return refusal(500, code::kRuntime,
                               "error accessing file: " + (from ? to : from).error().detail);
-        auto moved = co_await services.files->run(fs::Move(*from, *to));
+        auto moved = co_await access.files->run(fs::Move(*from, *to));
         if (moved) continue;
         Error const& error = moved.error();
         if (error.code == Code::not_found)
@@ -131,19 +142,19 @@ Task<Result<Answer>> move_files(Services& services, Call& call) {
         if (error.code == Code::already_exists)
             co_return refusal(500, code::kRuntime,
                               "error accessing file: destination path already exists: " + *to);
-        co_return refusal(500, code::kRuntime, "error accessing file: " + error.message());
+        co_return refusal(500, code::kRuntime, "error accessing file: " + go_text(error));
     }
     co_return Answer::empty();
 }
 
-Task<Result<Answer>> replace(Services& services, Call& call) {
+Task<Result<Answer>> replace(FileAccess access, Call& call) {
     Replacements wanted;
     if (auto refused = co_await read_body(call, wanted)) co_return std::move(*refused);
     ReplaceResults counts;
     for (auto const& [asked, item] : wanted) {
-        auto path = expand(services, asked);
+        auto path = access.path(asked);
         if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
-        auto done = co_await services.files->run(fs::Replace(*path, item.old_text, item.new_text));
+        auto done = co_await access.files->run(fs::Replace(*path, item.old_text, item.new_text));
         if (!done && done.error().where == "replace.empty")
             co_return refusal(400, code::kBody, "old content must not be empty");
         if (!done) co_return file_failure(done.error(), *path);
@@ -156,7 +167,7 @@ Task<Result<Answer>> replace(Services& services, Call& call) {
 // ---- directories
 // ------------------------------------------------------------------------------------------------
 
-Task<Result<Answer>> list_directory(Services& services, Call& call) {
+Task<Result<Answer>> list_directory(FileAccess access, Call& call) {
     auto const asked = call.query_value("path");
     if (!asked || asked->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'path'");
     std::string_view const depth_text = call.query_value("depth").value_or("1");
@@ -164,7 +175,7 @@ Task<Result<Answer>> list_directory(Services& services, Call& call) {
     auto const [end, ec] = std::from_chars(depth_text.data(), depth_text.data() + depth_text.size(), depth);
     if (ec != std::errc() || end != depth_text.data() + depth_text.size())
         co_return refusal(400, code::kBody, "invalid query parameter 'depth': " + std::string(depth_text));
-    auto path = expand(services, *asked);
+    auto path = access.path(*asked);
     if (!path)
         co_return refusal(500, code::kRuntime,
                           "error listing directory " + std::string(*asked) + ". " + path.error().detail);
@@ -172,7 +183,7 @@ Task<Result<Answer>> list_directory(Services& services, Call& call) {
     options.depth = depth;
     options.read_links = false;
     fs::List list(std::move(options));
-    auto listing = co_await services.files->run(std::move(list));
+    auto listing = co_await access.files->run(std::move(list));
     if (!listing) {
         Error const& error = listing.error();
         if (error.where == "list.symlink")
@@ -180,99 +191,123 @@ Task<Result<Answer>> list_directory(Services& services, Call& call) {
         if (error.code == Code::not_a_directory)
             co_return refusal(400, code::kBody, "path is not a directory: " + *path);
         if (error.code == Code::not_found) co_return file_failure(error, *path);
-        co_return refusal(500, code::kRuntime, "error listing directory " + *path + ". " + error.message());
+        co_return refusal(500, code::kRuntime, "error listing directory " + *path + ". " + go_text(error));
     }
     // Thousands of entries: rendered off the loop.
-    auto text = co_await services.loop.pool().run(Lane::metadata, [entries = &listing->entries] {
-        std::string out = "[";
-        for (auto const& entry : *entries) {
-            if (out.size() > 1) out += ',';
-            FileInfo const one = file_info(entry);
-            wire::encode(one, wire::EncodePolicy{}, out);
-        }
-        out += "]";
-        return out;
-    });
+    auto text = co_await access.loop().pool().run(
+        Lane::metadata, [entries = &listing->entries] { return render_entries(*entries); });
     co_return json(std::move(text));
 }
 
-Task<Result<Answer>> make_directories(Services& services, Call& call) {
+Task<Result<Answer>> make_directories(FileAccess access, Call& call) {
     Permissions wanted;
     if (auto refused = co_await read_body(call, wanted)) co_return std::move(*refused);
     for (auto const& [asked, permission] : wanted) {
-        auto path = expand(services, asked);
+        auto path = access.path(asked);
         auto mode = mode_of_digits(permission.mode);
         if (!path) co_return refusal(500, code::kRuntime, "error accessing file: " + path.error().detail);
         if (!mode) co_return refusal(500, code::kRuntime, "error accessing file: " + mode.error().detail);
         fs::MakeDirectory make(*path, *mode);
         make.owner = fs::Ownership(permission.owner, permission.group, true);
-        auto made = co_await services.files->run(std::move(make));
+        auto made = co_await access.files->run(std::move(make));
         if (!made) co_return file_failure(made.error(), *path);
     }
     co_return Answer::empty();
 }
 
-Task<Result<Answer>> remove_directories(Services& services, Call& call) {
+Task<Result<Answer>> remove_directories(FileAccess access, Call& call) {
     for (auto const& asked : call.query_values("path")) {
-        auto path = expand(services, asked);
+        auto path = access.path(asked);
         if (!path)
             co_return refusal(500, code::kRuntime,
                               "error removing directory " + asked + ". " + path.error().detail);
-        auto removed = co_await services.files->run(fs::Remove(*path, true, true));
+        auto removed = co_await access.files->run(fs::Remove(*path, true, true));
         if (!removed)
             co_return refusal(500, code::kRuntime,
-                              "error removing directory " + asked + ". " + removed.error().message());
+                              "error removing directory " + asked + ". " + go_text(removed.error()));
     }
     co_return Answer::empty();
 }
 
 }  // namespace
 
-void add_files(Services& services, std::vector<http::Row>& out) {
-    Services* s = &services;
-    using Run = Task<Result<Answer>> (*)(Services&, Call&);
-    auto const add = [&out, s](std::string method, std::string path, std::string id, Run run,
-                               std::string doc) -> http::Row& {
-        http::Row& row = out.emplace_back();
-        row.tag = "Filesystem";
-        row.method = std::move(method);
-        row.path = std::move(path);
-        row.operation_id = std::move(id);
-        row.doc = std::move(doc);
-        row.on_disconnect = http::OnDisconnect::keep;
-        row.invoke = [s, run](Call& call) { return run(*s, call); };
-        return row;
+namespace {
+
+struct Route {
+    char const* method;
+    char const* path;
+    char const* id;
+    FileHandler run;
+    char const* doc;
+    wire::Ops const* request = nullptr;
+    wire::Ops const* answer = nullptr;
+};
+
+std::vector<Route> routes() {
+    using wire::Codec;
+    return {
+        {"GET", "/files/info", "getFilesInfo", info, "What is known of each path.", nullptr,
+         &Codec<FileInfoMap>::ops},
+        {"DELETE", "/files", "removeFiles", remove_files, "Removes files; missing ones are fine."},
+        {"POST", "/files/permissions", "chmodFiles", set_permissions, "Mode and owner by path.",
+         &Codec<Permissions>::ops},
+        {"POST", "/files/mv", "renameFiles", move_files, "Moves, one after the other.", &Codec<Renames>::ops},
+        {"POST", "/files/replace", "replaceContent", replace, "Replaces text in files.",
+         &Codec<Replacements>::ops},
+        {"GET", "/files/search", "searchFiles", search_files, "Files below a path whose name matches.",
+         nullptr, &Codec<FileInfos>::ops},
+        {"GET", "/files/download", "downloadFile", download,
+         "A file, a byte range of it, or a window of lines."},
+        {"POST", "/files/upload", "uploadFile", upload, "Files with their metadata, as multipart."},
+        {"GET", "/directories/list", "listDirectory", list_directory, "Entries below a directory.", nullptr,
+         &Codec<FileInfos>::ops},
+        {"POST", "/directories", "makeDirs", make_directories, "mkdir -p with permissions.",
+         &Codec<Permissions>::ops},
+        {"DELETE", "/directories", "removeDirs", remove_directories, "Removes trees; missing ones are fine."},
     };
-    auto const with_body = [](http::Row& row, wire::Ops const* request) {
+}
+
+http::Row row_of(Services& services, Route const& route) {
+    http::Row row;
+    row.tag = "Filesystem";
+    row.method = route.method;
+    row.path = route.path;
+    row.operation_id = route.id;
+    row.doc = route.doc;
+    row.on_disconnect = http::OnDisconnect::keep;
+    if (route.run == search_files) row.on_disconnect = http::OnDisconnect::cancel;
+    if (route.request != nullptr) {
         row.body = http::BodyPolicy::json;
         row.body_limit = 64U << 20;
-        row.request = request;
-    };
-    add("GET", "/files/info", "getFilesInfo", info, "What is known of each path.").statuses = {
-        {200, &wire::Codec<FileInfoMap>::ops, "application/json", "By path as asked"}};
-    add("DELETE", "/files", "removeFiles", remove_files, "Removes files; missing ones are fine.");
-    with_body(add("POST", "/files/permissions", "chmodFiles", set_permissions, "Mode and owner by path."),
-              &wire::Codec<Permissions>::ops);
-    with_body(add("POST", "/files/mv", "renameFiles", move_files, "Moves, one after the other."),
-              &wire::Codec<Renames>::ops);
-    with_body(add("POST", "/files/replace", "replaceContent", replace, "Replaces text in files."),
-              &wire::Codec<Replacements>::ops);
-    add("GET", "/directories/list", "listDirectory", list_directory, "Entries below a directory.")
-        .statuses = {{200, &wire::Codec<FileInfos>::ops, "application/json", "Entries"}};
-    with_body(add("POST", "/directories", "makeDirs", make_directories, "mkdir -p with permissions."),
-              &wire::Codec<Permissions>::ops);
-    add("DELETE", "/directories", "removeDirs", remove_directories, "Removes trees; missing ones are fine.");
-    {
-        auto& row = add("GET", "/files/download", "downloadFile", download,
-                        "A file, a byte range of it, or a window of lines.");
+        row.request = route.request;
+    }
+    if (route.answer != nullptr)
+        row.statuses = {{200, route.answer, "application/json", "By path or as a list"}};
+    if (route.run == download)
         row.statuses = {{200, nullptr, "application/octet-stream", "Bytes"},
                         {206, nullptr, "application/octet-stream", "A range"}};
-    }
-    {
-        auto& row =
-            add("POST", "/files/upload", "uploadFile", upload, "Files with their metadata, as multipart.");
+    if (route.run == upload) {
         row.body = http::BodyPolicy::multipart;
         row.body_limit = services.config.upload_limit;
+    }
+    return row;
+}
+
+}  // namespace
+
+void add_files(Services& services, std::vector<http::Row>& out) {
+    Services* const s = &services;
+    for (auto const& route : routes()) {
+        http::Row row = row_of(services, route);
+        row.invoke = [s, run = route.run](Call& call) { return run(FileAccess(*s), call); };
+        out.push_back(row);
+        row.path = "/v1/filesystem/{uid}/{gid}" + row.path;
+        row.operation_id += "AsUser";
+        row.doc += " Under the identity of the path.";
+        // Nobody waits for a worker that hangs: it is killed when its client goes.
+        row.on_disconnect = http::OnDisconnect::cancel;
+        row.invoke = [s, run = route.run](Call& call) { return with_identity(*s, call, run); };
+        out.push_back(std::move(row));
     }
 }
 

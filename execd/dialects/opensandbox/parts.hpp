@@ -17,6 +17,7 @@ void add_sessions(Services& services, std::vector<http::Row>& out);
 void add_terminals(Services& services, std::vector<http::Row>& out);
 void add_code(Services& services, std::vector<http::Row>& out);
 void add_files(Services& services, std::vector<http::Row>& out);
+void add_metrics(Services& services, std::vector<http::Row>& out);
 
 /// Starts a command and answers its event stream (POST /command, and /code without a language).
 [[nodiscard]] Task<Result<http::Answer>> start_command(Services& services, http::Call& call,

@@ -70,6 +70,7 @@ std::vector<http::Row> rows(Services& services) {
     add_terminals(services, out);
     add_code(services, out);
     add_files(services, out);
+    add_metrics(services, out);
 
     http::Row relay;
     relay.method = "*";

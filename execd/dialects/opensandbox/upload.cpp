@@ -1,7 +1,8 @@
 // POST /files/upload (contracts/opensandbox.md §1.8 "Upload", opensandbox-1.1.md §2.5). The n-th `metadata`
 // part belongs to the n-th `file` part, in any order; parts are known by name alone. A file whose metadata is
-// already there goes straight to its target; one that comes before its metadata waits in a spool beside the
-// state directory.
+// already there goes straight to its target; one that comes before its metadata waits in a spool, on the disk
+// of the last target known so far.
+#include <cstdlib>
 #include <deque>
 
 #include "execd/dialects/opensandbox/bodies.hpp"
@@ -12,6 +13,7 @@
 #include "execd/http/multipart.hpp"
 #include "fs/executor.hpp"
 #include "fs/path.hpp"
+#include "fs/spool.hpp"
 #include "fs/writer.hpp"
 
 namespace execd::opensandbox {
@@ -22,12 +24,18 @@ using http::Call;
 namespace {
 
 constexpr std::size_t kMaxMetadata = 64U << 10;
-constexpr std::size_t kSpoolInMemory = 32U << 20;  // as the original keeps it before it spills
+constexpr std::uint64_t kLarge = 1U << 20;   // more to come than this: ask for the space before reading it
+constexpr std::uint64_t kHeads = 64U << 10;  // of what is announced, this may be part heads and boundaries
+
+std::string temporary_directory() {
+    char const* const set = std::getenv("TMPDIR");
+    return set != nullptr && *set == '/' ? set : "/tmp";
+}
 
 class Upload {
   public:
-    Upload(Services& services, Call& call, std::string boundary)
-        : services_(services), call_(call), parser_(std::move(boundary)) {}
+    Upload(FileAccess access, Call& call, std::string boundary)
+        : access_(std::move(access)), call_(call), parser_(std::move(boundary)) {}
 
     Task<Result<Answer>> run() {
         for (;;) {
@@ -36,6 +44,7 @@ class Upload {
             if (!block && block.error().code == Code::too_large) co_return Failure(block.error());
             if (!block) co_return refusal(400, code::kFile, "multipart form is empty");
             if (block->empty()) break;
+            received_ += block->size();
             std::string_view rest = *block;
             for (bool more = true; more;) {
                 auto const step = parser_.next(rest);
@@ -47,7 +56,7 @@ class Upload {
             }
         }
         if (!parser_.finish()) co_return refusal(400, code::kFile, "multipart form is empty");
-        co_return finish();
+        co_return co_await finish();
     }
 
   private:
@@ -68,6 +77,8 @@ class Upload {
     }
 
     Task<std::optional<Answer>> begin_part() {
+        auto refused = co_await commit();
+        if (refused) co_return refused;
         auto const& part = parser_.part();
         part_ = Part::other;
         if (part.has_filename && part.name == "metadata") part_ = Part::metadata;
@@ -75,48 +86,57 @@ class Upload {
         text_.clear();
         if (part_ == Part::file) {
             ++files_;
-            if (!targets_.empty()) co_return open_writer();
-            if (spools_.size() > 64)
+            if (!targets_.empty()) {
+                FileMetadata const metadata = std::move(targets_.front());
+                targets_.pop_front();
+                co_return co_await open_writer(metadata, still_to_come());
+            }
+            if (spools_.size() >= kMaxSpools)
                 co_return refusal(400, code::kFile, "too many files before their metadata");
+            spools_.push_back(std::make_unique<fs::Spool>(access_.loop(), spool_directory_));
         }
         co_return std::nullopt;
     }
 
-    std::optional<Answer> open_writer() {
-        FileMetadata const metadata = std::move(targets_.front());
-        targets_.pop_front();
-        return open_writer(metadata);
+    /// What the rest of the body may bring to the disk at least, when its length is announced.
+    std::uint64_t still_to_come() const {
+        auto const length = call_.body->content_length();
+        std::uint64_t const used = received_ + kHeads;
+        return length && *length > used ? *length - used : 0;
     }
 
-    std::optional<Answer> open_writer(FileMetadata const& metadata) {
-        if (metadata.path.empty()) return refusal(400, code::kFileMetadata, "metadata path is empty");
-        auto path = expand(services_, metadata.path);
+    Task<std::optional<Answer>> open_writer(FileMetadata metadata, std::uint64_t expected) {
+        auto path = access_.path(metadata.path);
         if (!path)
-            return refusal(500, code::kRuntime,
-                           "error creating target directory " + metadata.path + ". " + path.error().detail);
+            co_return refusal(
+                500, code::kRuntime,
+                "error creating target directory " + metadata.path + ". " + path.error().detail);
         auto mode = mode_of_digits(metadata.mode);
         if (!mode)
-            return refusal(500, code::kRuntime, "error chmoding file " + *path + ". " + mode.error().detail);
+            co_return refusal(500, code::kRuntime,
+                              "error chmoding file " + *path + ". " + mode.error().detail);
         fs::WriteOptions options(*path);
         options.mode = *mode;
         options.create_mode = 0777;
         options.owner = fs::Ownership(metadata.owner, metadata.group, true);
+        options.expected = expected;
         path_ = *path;
-        writer_.emplace(*services_.files, std::move(options));
-        return std::nullopt;
+        spool_directory_ = fs::parent_of(path_);
+        writer_.emplace(*access_.files, std::move(options));
+        if (expected < kLarge) co_return std::nullopt;
+        auto opened = co_await writer_->open();
+        if (!opened) co_return failed(opened.error());
+        co_return std::nullopt;
     }
 
     Task<std::optional<Answer>> write(std::string_view bytes) {
-        if (!writer_) {
-            spooled_ += bytes.size();
-            if (spooled_ > kSpoolInMemory)
-                co_return refusal(413, code::kFile,
-                                  "a file of more than 32 MiB needs its metadata part before it");
-            spool_.append(bytes);
+        if (writer_) {
+            auto done = co_await writer_->write(bytes);
+            if (!done) co_return failed(done.error());
             co_return std::nullopt;
         }
-        auto done = co_await writer_->write(bytes);
-        if (!done) co_return failed(done.error());
+        auto kept = co_await spools_.back()->append(bytes);
+        if (!kept) co_return failed(kept.error());
         co_return std::nullopt;
     }
 
@@ -132,22 +152,29 @@ class Upload {
                 targets_.push_back(std::move(metadata));
                 co_return std::nullopt;
             }
-            std::string bytes = std::move(spools_.front());
+            auto const spool = std::move(spools_.front());
             spools_.pop_front();
-            spooled_ -= bytes.size();
-            if (auto refused = open_writer(metadata)) co_return refused;
-            auto done = co_await writer_->write(bytes);
-            if (!done) co_return failed(done.error());
-            co_return co_await commit();
+            co_return co_await write_spooled(*spool, std::move(metadata));
         }
-        if (part == Part::file) {
-            if (writer_) co_return co_await commit();
-            spools_.push_back(std::exchange(spool_, {}));
+        // A file is made when what follows it has begun: of a request that is cut off, the last one is not.
+        co_return std::nullopt;
+    }
+
+    Task<std::optional<Answer>> write_spooled(fs::Spool& spool, FileMetadata metadata) {
+        auto refused = co_await open_writer(std::move(metadata), spool.size());
+        if (refused) co_return refused;
+        for (;;) {
+            auto piece = co_await spool.next();
+            if (!piece) co_return failed(piece.error());
+            if (piece->empty()) break;
+            auto done = co_await writer_->write(*piece);
+            if (!done) co_return failed(done.error());
         }
         co_return std::nullopt;
     }
 
     Task<std::optional<Answer>> commit() {
+        if (!writer_) co_return std::nullopt;
         auto written = co_await writer_->commit();
         std::optional<Answer> refused;
         if (!written) refused = failed(written.error());
@@ -157,38 +184,42 @@ class Upload {
 
     Answer failed(Error const& error) const {
         if (error.code == Code::no_space)
-            return refusal(507, code::kRuntime, "error copying file " + path_ + ". " + error.message());
+            return refusal(507, code::kRuntime, "error copying file " + path_ + ". " + go_text(error));
         if (error.where.starts_with("mkdir") || error.code == Code::not_a_directory)
             return refusal(500, code::kRuntime,
                            "error creating target directory " + std::string(fs::parent_of(path_)) + ". " +
-                               error.message());
+                               go_text(error));
         if (error.where.starts_with("open") || error.where.starts_with("stage"))
             return refusal(500, code::kRuntime,
-                           "error opening destination file " + path_ + ". " + error.message());
+                           "error opening destination file " + path_ + ". " + go_text(error));
         if (error.where.starts_with("ch") || error.where == "owner" || error.where == "group")
-            return refusal(500, code::kRuntime, "error chmoding file " + path_ + ". " + error.message());
-        return refusal(500, code::kRuntime, "error copying file " + path_ + ". " + error.message());
+            return refusal(500, code::kRuntime, "error chmoding file " + path_ + ". " + go_text(error));
+        return refusal(500, code::kRuntime, "error copying file " + path_ + ". " + go_text(error));
     }
 
-    Answer finish() const {
-        if (metadata_ == 0) return refusal(400, code::kFileMetadata, "metadata file is missing");
-        if (files_ == 0) return refusal(400, code::kFileContent, "file is missing");
+    Task<Answer> finish() {
+        if (metadata_ == 0) co_return refusal(400, code::kFileMetadata, "metadata file is missing");
+        if (files_ == 0) co_return refusal(400, code::kFileContent, "file is missing");
         if (metadata_ != files_)
-            return refusal(400, code::kFile,
-                           "metadata and file count mismatch: " + std::to_string(metadata_) + " vs " +
-                               std::to_string(files_));
-        return Answer::empty();
+            co_return refusal(400, code::kFile,
+                              "metadata and file count mismatch: " + std::to_string(metadata_) + " vs " +
+                                  std::to_string(files_));
+        auto refused = co_await commit();
+        if (refused) co_return std::move(*refused);
+        co_return Answer::empty();
     }
 
-    Services& services_;
+    static constexpr std::size_t kMaxSpools = 64;  // each keeps up to 256 KiB in memory
+
+    FileAccess access_;
     Call& call_;
     http::MultipartParser parser_;
     Part part_ = Part::none;
     std::string text_;
     std::deque<FileMetadata> targets_;
-    std::deque<std::string> spools_;
-    std::string spool_;
-    std::size_t spooled_ = 0;
+    std::deque<std::unique_ptr<fs::Spool>> spools_;
+    std::string spool_directory_ = temporary_directory();
+    std::uint64_t received_ = 0;
     std::size_t metadata_ = 0;
     std::size_t files_ = 0;
     std::string path_;
@@ -197,11 +228,11 @@ class Upload {
 
 }  // namespace
 
-Task<Result<Answer>> upload(Services& services, Call& call) {
+Task<Result<Answer>> upload(FileAccess access, Call& call) {
     auto const type = http::parse_content_type(call.header("Content-Type").value_or(""));
     if (!type || !type->is("multipart/form-data") || type->boundary.empty() || call.body->done())
         co_return refusal(400, code::kFile, "multipart form is empty");
-    Upload run(services, call, type->boundary);
+    Upload run(std::move(access), call, type->boundary);
     co_return co_await run.run();
 }
 

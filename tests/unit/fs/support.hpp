@@ -7,6 +7,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "base/clock.hpp"
 #include "base/loop.hpp"
@@ -69,10 +70,18 @@ class Reactor {
         }
         return std::move(*out);
     }
-    /// Runs what is left: discards, completions.
+    /// Runs what is left: discards, completions. Not to the end of every timer.
     void settle() {
-        io.restart();
-        io.run();
+        auto const at_work = [this] {
+            for (auto const lane : {Lane::metadata, Lane::bulk, Lane::search})
+                if (pool.busy(lane) + pool.queued(lane) > 0) return true;
+            return false;
+        };
+        for (bool working = true; working; std::this_thread::yield()) {
+            working = at_work();  // looked at first: what ended since has posted
+            io.restart();
+            working = io.poll() > 0 || working;
+        }
     }
 
     asio::io_context io;

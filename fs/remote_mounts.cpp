@@ -1,0 +1,85 @@
+#include "fs/remote_mounts.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+namespace execd::fs {
+
+namespace {
+
+bool is_remote(std::string_view type) {
+    static constexpr std::array kTypes{"nfs", "nfs4",     "cifs",      "smb3",     "9p",     "ceph",
+                                       "afs", "virtiofs", "glusterfs", "orangefs", "lustre", "fuse"};
+    return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end() || type.starts_with("fuse.");
+}
+
+/// Spaces and the like are octal in mountinfo: \040.
+std::string unescaped(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        auto const digit = [&](std::size_t at) { return text[at] >= '0' && text[at] <= '7'; };
+        if (text[i] == '\\' && i + 3 < text.size() && digit(i + 1) && digit(i + 2) && digit(i + 3)) {
+            out +=
+                static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+            i += 3;
+        } else {
+            out += text[i];
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+std::vector<std::string> parse_remote_mounts(std::string_view mountinfo) {
+    std::vector<std::string> out;
+    while (!mountinfo.empty()) {
+        auto const end = mountinfo.find('\n');
+        auto line = mountinfo.substr(0, end);
+        mountinfo.remove_prefix(end == std::string_view::npos ? mountinfo.size() : end + 1);
+        // id parent major:minor root MOUNT options [optional...] - TYPE source super
+        auto const dash = line.find(" - ");
+        if (dash == std::string_view::npos) continue;
+        auto type = line.substr(dash + 3);
+        type = type.substr(0, type.find(' '));
+        if (!is_remote(type)) continue;
+        for (int skip = 0; skip < 4 && !line.empty(); ++skip)
+            line.remove_prefix(std::min(line.find(' '), line.size() - 1) + 1);
+        auto mount = unescaped(line.substr(0, line.find(' ')));
+        if (mount != "/") out.push_back(std::move(mount));
+    }
+    return out;
+}
+
+bool below_any(std::vector<std::string> const& mounts, std::string_view path) {
+    return std::any_of(mounts.begin(), mounts.end(), [path](std::string const& mount) {
+        return path.starts_with(mount) && (path.size() == mount.size() || path[mount.size()] == '/');
+    });
+}
+
+void RemoteMounts::read() {
+    std::string text;
+    char buffer[16384];
+    ssize_t n = 0;
+    while ((n = ::pread(fd_.get(), buffer, sizeof buffer, static_cast<off_t>(text.size()))) > 0)
+        text.append(buffer, static_cast<std::size_t>(n));
+    mounts_ = parse_remote_mounts(text);
+}
+
+bool RemoteMounts::covers(std::string_view path) {
+    if (!looked_) {
+        looked_ = true;
+        fd_.reset(::open(file_.c_str(), O_RDONLY | O_CLOEXEC));
+        if (fd_) read();
+    } else if (fd_) {
+        ::pollfd changed{fd_.get(), POLLPRI, 0};
+        if (::poll(&changed, 1, 0) > 0 && (changed.revents & (POLLPRI | POLLERR)) != 0) read();
+    }
+    return !mounts_.empty() && below_any(mounts_, path);
+}
+
+}  // namespace execd::fs

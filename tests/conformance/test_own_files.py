@@ -1,0 +1,229 @@
+"""execd's own /execd/v1/files (docs/files.md): archives, whole files with digests, edits, searches, watches."""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+
+import pytest
+
+from harness.wire import query
+
+BASE = "/execd/v1/files"
+
+
+def tar_of(entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in entries:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def put(daemon, path, body, headers=()):
+    return daemon.call("PUT", path, body=body, headers=list(headers))
+
+
+def test_a_directory_as_an_archive_that_other_tools_read(daemon, work):
+    (work / "src" / "empty").mkdir(parents=True)
+    (work / "src" / "a.txt").write_text("hello")
+    (work / "src" / "dört").write_bytes(bytes(range(256)) * 5000)
+    (work / "src" / "link").symlink_to("a.txt")
+    answer = daemon.call("GET", query(f"{BASE}/archive", path=f"{work}/src", format="tar.gz"))
+    assert (answer.status, answer.header("Content-Type")) == (200, "application/gzip")
+    assert 'filename="src.tar.gz"' in answer.header("Content-Disposition")
+    with tarfile.open(fileobj=io.BytesIO(answer.body), mode="r:gz") as tar:
+        assert sorted(tar.getnames()) == ["a.txt", "dört", "empty", "link"]
+        assert tar.extractfile("a.txt").read() == b"hello"
+        assert tar.extractfile("dört").read() == bytes(range(256)) * 5000
+        assert tar.getmember("link").linkname == "a.txt"
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst"])
+def test_there_and_back(daemon, work, form):
+    (work / "src" / "deep").mkdir(parents=True)
+    (work / "src" / "deep" / "x").write_bytes(os.urandom(700_000))
+    (work / "src" / "y").write_text("y")
+    packed = daemon.call("GET", query(f"{BASE}/archive", path=f"{work}/src", format=form))
+    digest = hashlib.sha256(packed.body).hexdigest()
+    answer = put(daemon, query(f"{BASE}/archive", path=f"{work}/to", sha256=digest), packed.body)
+    assert answer.status == 200, answer
+    assert answer.json() == {"files": 2, "directories": 1, "links": 0, "bytes": 700_001, "skipped": 0}
+    assert (work / "to" / "deep" / "x").read_bytes() == (work / "src" / "deep" / "x").read_bytes()
+
+
+def test_bad_archives_write_nothing(daemon, work):
+    good = tar_of([("a", b"x"), ("b", b"y" * 5000)])
+    cases = [
+        (tar_of([("a", b"x"), ("../evil", b"x")]), {}, 400),
+        (good[:3000], {}, 400),
+        (b"nothing of the kind", {}, 400),
+        (good, {"sha256": "0" * 64}, 409),
+        (gzip.compress(tar_of([("zeros", bytes(5_000_000))])), {"max_bytes": 1_000_000}, 413),
+        (good, {"max_entries": 1}, 413),
+    ]
+    for body, options, status in cases:
+        answer = put(daemon, query(f"{BASE}/archive", path=f"{work}/to", **options), body)
+        assert answer.status == status, answer
+        assert answer.json()["error"]["message"]
+        assert list((work / "to").iterdir()) == []
+    assert not (work / "evil").exists()
+
+
+def test_archive_refusals(daemon, work):
+    assert daemon.call("GET", query(f"{BASE}/archive", path=f"{work}/gone")).status == 404
+    assert daemon.call("GET", query(f"{BASE}/archive", path=str(work), format="zip")).status == 400
+    assert daemon.call("GET", f"{BASE}/archive").status == 400
+
+
+def test_whole_files_with_length_digest_and_mode(daemon, work):
+    body = os.urandom(1_000_000)
+    digest = hashlib.sha256(body).hexdigest()
+    target = query(f"{BASE}/content", path=f"{work}/new/file", sha256=digest.upper(), mode="0640")
+    answer = put(daemon, target, body)
+    assert (answer.status, answer.json()["created"], answer.json()["size"]) == (201, True, len(body))
+    assert (work / "new" / "file").read_bytes() == body
+    assert (work / "new" / "file").stat().st_mode & 0o777 == 0o640
+    assert put(daemon, query(f"{BASE}/content", path=f"{work}/new/file"), b"second").status == 200
+    answer = put(daemon, target, b"other")
+    assert (answer.status, answer.json()["error"]["code"]) == (409, "conflict")
+    assert (work / "new" / "file").read_bytes() == b"second"
+    assert put(daemon, query(f"{BASE}/content", path=f"{work}/new/file", create_only="true"), b"x").status == 409
+    assert sorted(os.listdir(work / "new")) == ["file"]
+
+
+def test_edit_with_expectations_and_difference(daemon, work):
+    (work / "f").write_text("one\ntwo\nthree\n")
+    body = {"path": f"{work}/f", "edits": [{"old": "two", "new": "2", "unique": True}]}
+    dry = daemon.call("POST", f"{BASE}/edit", json={**body, "dry": True}).json()
+    assert (work / "f").read_text() == "one\ntwo\nthree\n"
+    assert "-two\n+2\n" in dry["diff"]
+    done = daemon.call("POST", f"{BASE}/edit", json=body).json()
+    assert (done["replaced"], done["sha256"]) == (1, hashlib.sha256(b"one\n2\nthree\n").hexdigest())
+    body["edits"] = [{"old": "one", "new": "1"}]
+    assert daemon.call("POST", f"{BASE}/edit", json={**body, "expected_sha256": "0" * 64}).status == 409
+    assert daemon.call("POST", f"{BASE}/edit", json={**body, "expected_mtime_ns": 1}).status == 409
+    answer = daemon.call("POST", f"{BASE}/edit", json={**body, "edits": [{"old": "gone", "new": ""}]})
+    assert answer.status == 404
+    answer = daemon.call("POST", f"{BASE}/edit", json={**body, "nonsense": 1})
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "invalid_argument")
+    assert (work / "f").read_text() == "one\n2\nthree\n"
+
+
+def test_the_editor_tool(daemon, work):
+    def tool(**request):
+        return daemon.call("POST", f"{BASE}/editor", json={"path": f"{work}/f.py", **request}).json()
+
+    assert tool(command="create", file_text="a = 1\nb = 2\n")["output"] == (
+        f"File created successfully at: {work}/f.py")
+    seen = tool(command="view")
+    assert seen["output"].startswith(f"Here's the result of running `cat -n` on {work}/f.py:\n     1\ta = 1\n")
+    edited = tool(command="str_replace", old_str="b = 2", new_str="b = 3")
+    assert "has been edited. Here's the result of running `cat -n` on a snippet of" in edited["output"]
+    assert (edited["old_content"], edited["new_content"]) == ("a = 1\nb = 2\n", "a = 1\nb = 3\n")
+    assert "did not appear verbatim" in tool(command="str_replace", old_str="zzz", new_str="")["error"]
+    tool(command="insert", insert_line=0, new_str="# top")
+    assert (work / "f.py").read_text() == "# top\na = 1\nb = 3\n"
+    assert "undone successfully" in tool(command="undo_edit")["output"]
+    assert (work / "f.py").read_text() == "a = 1\nb = 3\n"
+
+
+def test_text_in_its_encodings(daemon, work):
+    for name, codec in (("utf-16-le", "utf-16-le"), ("utf-8-sig", "utf-8-sig"), ("latin-1", "latin-1")):
+        body = {"path": f"{work}/t", "text": "größe\nzwei\n", "encoding": name}
+        assert daemon.call("PUT", f"{BASE}/text", json=body).status == 200
+        raw = (work / "t").read_bytes()
+        assert raw.decode(codec).lstrip("\ufeff") == "größe\nzwei\n"
+        got = daemon.call("GET", query(f"{BASE}/text", path=f"{work}/t", encoding=name, begin=1)).json()
+        assert (got["text"], got["lines"]) == ("zwei\n", 2)
+    append = {"path": f"{work}/log", "text": "x\n", "append": True}
+    for _ in range(3):
+        assert daemon.call("PUT", f"{BASE}/text", json=append).status == 200
+    assert (work / "log").read_text() == "x\nx\nx\n"
+    (work / "bin").write_bytes(b"\x00\xff")
+    got = daemon.call("GET", query(f"{BASE}/text", path=f"{work}/bin")).json()
+    assert (got["encoding"], base64.b64decode(got["text"])) == ("base64", b"\x00\xff")
+    bad = {"path": f"{work}/t", "text": "日", "encoding": "latin-1"}
+    assert daemon.call("PUT", f"{BASE}/text", json=bad).status == 400
+
+
+def test_find_and_search(daemon, work):
+    for name in ("src/a.py", "src/b.txt", "build/c.py", ".gitignore"):
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text("import os\nneedle here\nend\n")
+    (work / ".gitignore").write_text("build/\n")
+    (work / ".git").mkdir()
+    found = daemon.call("POST", f"{BASE}/find", json={"path": str(work), "pattern": "*.py", "gitignore": True}).json()
+    assert [e["path"] for e in found["entries"]] == [f"{work}/src/a.py"]
+    assert found["entries"][0]["kind"] == "file" and found["truncated"] is False
+    body = {"path": str(work), "pattern": "need.e", "types": ["py"], "before": 1, "after": 1}
+    hits = daemon.call("POST", f"{BASE}/search", json=body).json()
+    assert hits["matches"] == [{"file": f"{work}/src/a.py", "line": 2, "text": "needle here", "column": 0,
+                                "length": 6, "before": ["import os"], "after": ["end"]}]
+    few = daemon.call("POST", f"{BASE}/search", json={"path": str(work), "pattern": "e", "max_matches": 1}).json()
+    assert (len(few["matches"]), few["truncated"], few["limit"]) == (1, True, "matches")
+    answer = daemon.call("POST", f"{BASE}/search", json={"path": str(work), "pattern": "(unclosed"})
+    assert answer.status == 400 and "parenthes" in answer.json()["error"]["message"]
+
+
+def test_names_that_are_not_text_survive(daemon, work):
+    name = os.path.join(os.fsencode(work), b"odd\xff\n$x")
+    with open(name, "wb") as out:
+        out.write(b"content")
+    row = daemon.call("POST", f"{BASE}/find", json={"path": str(work)}).json()["entries"][0]
+    raw = base64.b64decode(row["path_base64"])
+    assert raw == name
+    escaped = "".join(f"%{b:02x}" for b in raw)
+    assert daemon.call("GET", f"{BASE}/text?path={escaped}").json()["text"] == "content"
+
+
+def test_watch_with_cursor_and_resume(daemon, work):
+    made = daemon.call("POST", f"{BASE}/watches", json={"path": str(work), "debounce_ms": 10})
+    assert made.status == 201, made
+    watch = made.json()
+    assert watch["scanning"] is False
+    url = f"{BASE}/watches/{watch['id']}"
+    (work / "one").write_text("1")
+    first = daemon.call("GET", f"{url}?cursor=0&wait_ms=5000").json()
+    assert [(e["change"], e["path"]) for e in first["events"]] == [("create", f"{work}/one")]
+    os.rename(work / "one", work / "two")
+    second = daemon.call("GET", f"{url}?cursor={first['cursor']}&wait_ms=5000").json()
+    assert [(e["change"], e["old_path"], e["path"]) for e in second["events"]] == [
+        ("rename", f"{work}/one", f"{work}/two")]
+    again = daemon.call("GET", f"{url}?cursor=0").json()
+    assert [e["number"] for e in again["events"]] == [1, 2]
+    assert daemon.call("GET", f"{url}?cursor=2&wait_ms=1").json()["events"] == []
+    with daemon.wire() as wire:
+        wire.send(f"GET {url}/stream HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 1\r\n\r\n".encode())
+        assert wire.head().header("Content-Type") == "text/event-stream"
+        text = wire.chunk()
+        while b"id: 2" not in text:
+            text += wire.chunk()
+        assert b"event: rename" in text and b"id: 1\n" not in text
+    assert daemon.call("DELETE", url).status == 204
+    assert daemon.call("GET", url).status == 404
+
+
+def test_wait_for_one_path(daemon, work):
+    timer = threading.Timer(0.1, lambda: (work / "flag").write_text("x"))
+    timer.start()
+    answer = daemon.call("GET", query(f"{BASE}/wait", path=f"{work}/flag", timeout_ms=20_000)).json()
+    timer.join()
+    assert answer["met"] and answer["exists"]
+    answer = daemon.call("GET", query(f"{BASE}/wait", path=f"{work}/never", timeout_ms=20)).json()
+    assert not answer["met"] and not answer["exists"]
+    gone = query(f"{BASE}/wait", path=f"{work}/never", timeout_ms=0, **{"for": "gone"})
+    assert daemon.call("GET", gone).json()["met"]
+
+
+def test_every_answer_is_json(daemon):
+    for method, path in (("POST", "edit"), ("POST", "search"), ("POST", "watches"), ("PUT", "text")):
+        answer = daemon.call(method, f"{BASE}/{path}", body=b"{")
+        assert answer.status == 400
+        assert json.loads(answer.body)["error"]["code"] == "invalid_argument"

@@ -1,0 +1,207 @@
+#include "fs/executor.hpp"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "fs/remote_mounts.hpp"
+#include "support.hpp"
+
+namespace execd::fs {
+namespace {
+
+using testing::put;
+using testing::TempDir;
+
+constexpr char const* kMountinfo =
+    "22 1 8:1 / / rw - ext4 /dev/sda rw\n"
+    "40 22 0:50 / /mnt/dead\\040server rw,relatime shared:1 - nfs4 host:/x rw\n"
+    "41 22 0:51 / /mnt/user rw master:2 - fuse.sshfs host rw\n"
+    "42 22 0:52 / /tmp rw - tmpfs tmpfs rw\nnonsense\n43 22\n";
+
+TEST(RemoteMounts, AreFoundByTypeAndPath) {
+    auto const mounts = parse_remote_mounts(kMountinfo);
+    EXPECT_EQ(mounts, (std::vector<std::string>{"/mnt/dead server", "/mnt/user"}));
+    EXPECT_TRUE(below_any(mounts, "/mnt/user"));
+    EXPECT_TRUE(below_any(mounts, "/mnt/dead server/a/b"));
+    EXPECT_FALSE(below_any(mounts, "/mnt/users"));
+    EXPECT_FALSE(below_any(mounts, "/tmp/x"));
+    RemoteMounts real;
+    EXPECT_FALSE(real.covers("/proc/self"));
+    EXPECT_FALSE(real.covers("/proc/self"));
+}
+
+/// Stands for an operation that the file system does not answer: its thread waits until the gate opens.
+struct Gate {
+    std::mutex mutex;
+    std::condition_variable open;
+    bool opened = false;
+    int inside = 0;
+    void pass() {
+        std::unique_lock lock(mutex);
+        ++inside;
+        open.notify_all();
+        open.wait(lock, [this] { return opened; });
+    }
+    void release() {
+        std::lock_guard const lock(mutex);
+        opened = true;
+        open.notify_all();
+    }
+    void until(int n) {
+        std::unique_lock lock(mutex);
+        open.wait(lock, [&] { return inside >= n; });
+    }
+};
+
+struct Hanging {
+    using Answer = Done;
+    static constexpr Lane kLane = Lane::metadata;
+    std::string path{};
+    std::shared_ptr<Gate> gate{};
+    CancelFlag cancel{};
+    explicit Hanging(std::string p = {}, std::shared_ptr<Gate> g = {})
+        : path(std::move(p)), gate(std::move(g)) {}
+    [[nodiscard]] Result<Done> run() const {
+        gate->pass();
+        return Done{};
+    }
+    template <class A>
+    void visit(A& a) {
+        a(path);
+    }
+};
+}  // namespace
+template <>
+struct OperationNumber<Hanging> {
+    static constexpr std::uint16_t value = 60'000;
+};
+namespace {
+
+class ExecutorTest : public ::testing::Test {
+  protected:
+    ExecutorTest() {
+        put(dir / "mounts", kMountinfo);
+        options.mountinfo = dir / "mounts";
+        loop.bind_thread();
+    }
+    template <class Op>
+    void start(Executor& files, Op op, std::optional<Result<typename Op::Answer>>& out,
+               Scope::Handle& handle) {
+        scope.spawn("op", keep(files, std::move(op), &out), handle);
+    }
+    template <class Op>
+    static Task<void> keep(Executor& files, Op op, std::optional<Result<typename Op::Answer>>* out) {
+        auto answer = co_await files.run(std::move(op));
+        out->emplace(std::move(answer));
+    }
+    TempDir dir;
+    asio::io_context io;
+    VirtualClock clock{io};
+    WorkPool pool;
+    Loop loop{io, clock, pool};
+    Scope scope{loop, "test"};
+    ExecutorOptions options;
+};
+
+TEST_F(ExecutorTest, AWaitEndsAtItsDeadlineAndTheThreadIsLeftBehind) {
+    Executor files(loop, options);
+    auto const gate = std::make_shared<Gate>();
+    std::optional<Result<Done>> out;
+    Scope::Handle handle;
+    start(files, Hanging("/x", gate), out, handle);
+    clock.settle();
+    gate->until(1);
+    clock.advance(std::chrono::seconds(29));
+    EXPECT_FALSE(out);
+    clock.advance(std::chrono::seconds(2));
+    ASSERT_TRUE(out);
+    EXPECT_EQ((*out).error().where, "fs.deadline");
+    EXPECT_EQ((*out).error().code, Code::timed_out);
+    gate->release();
+}
+
+TEST_F(ExecutorTest, ACancelledWaitEndsAtOnceAndTellsTheSearch) {
+    Executor files(loop, options);
+    auto const gate = std::make_shared<Gate>();
+    Hanging op("/x", gate);
+    op.cancel = std::make_shared<std::atomic<bool>>(false);
+    auto const flag = op.cancel;
+    std::optional<Result<Done>> out;
+    Scope::Handle handle;
+    start(files, std::move(op), out, handle);
+    clock.settle();
+    gate->until(1);
+    handle.cancel();
+    clock.settle();
+    EXPECT_EQ(scope.running(), 0U);
+    EXPECT_TRUE(flag->load());
+    gate->release();
+}
+
+TEST_F(ExecutorTest, ADeadServerHoldsAFewThreadsAndNobodyElse) {
+    Executor files(loop, options);
+    auto const gate = std::make_shared<Gate>();
+    std::array<std::optional<Result<Done>>, 12> dead;
+    std::vector<Scope::Handle> handles(dead.size());
+    for (std::size_t i = 0; i < dead.size(); ++i)
+        start(files, Hanging("/mnt/dead server/f", gate), dead[i], handles[i]);
+    clock.settle();
+    gate->until(2);
+    std::optional<Result<Entry>> other;
+    Scope::Handle handle;
+    start(files, Stat(dir.path()), other, handle);
+    while (!other) clock.settle();
+    EXPECT_TRUE((*other).has_value());
+    EXPECT_LE(pool.busy(Lane::metadata), options.remote_at_once + 1);
+    clock.advance(std::chrono::seconds(31));
+    for (auto const& one : dead) ASSERT_TRUE(one && !one->has_value());
+    // Their time is over, their threads are not free yet.
+    std::optional<Result<Done>> late;
+    start(files, Hanging("/mnt/dead server/f", gate), late, handle);
+    clock.advance(std::chrono::seconds(31));
+    ASSERT_TRUE(late);
+    EXPECT_EQ((*late).error().code, Code::timed_out);
+    EXPECT_EQ(gate->inside, 3);
+    gate->release();
+    while (pool.busy(Lane::metadata) > 0) std::this_thread::yield();
+    clock.settle();
+    std::optional<Result<Done>> again;
+    start(files, Hanging("/mnt/dead server/f", gate), again, handle);
+    while (!again) clock.settle();
+    EXPECT_TRUE(again->has_value());
+}
+
+struct Throwing {
+    using Answer = Done;
+    static constexpr Lane kLane = Lane::metadata;
+    std::string path{};
+    explicit Throwing(std::string p = {}) : path(std::move(p)) {}
+    [[nodiscard]] Result<Done> run() const { throw std::bad_alloc(); }
+    template <class A>
+    void visit(A& a) {
+        a(path);
+    }
+};
+}  // namespace
+template <>
+struct OperationNumber<Throwing> {
+    static constexpr std::uint16_t value = 60'001;
+};
+namespace {
+
+TEST_F(ExecutorTest, AnExceptionOnTheThreadIsAnError) {
+    Executor files(loop, options);
+    std::optional<Result<Done>> out;
+    Scope::Handle handle;
+    start(files, Throwing("/x"), out, handle);
+    while (!out) clock.settle();
+    EXPECT_EQ((*out).error().code, Code::exhausted);
+}
+
+}  // namespace
+}  // namespace execd::fs
