@@ -59,6 +59,10 @@ Result<void> Lister::enter(std::string const& path, std::uint32_t depth, bool ro
         names.error().detail = path;
         return Failure(std::move(names.error()));
     }
+    // Names are sorted before they become entries, which are ten times as heavy to move.
+    if (options_.sort == SortBy::name)
+        std::sort(names->begin(), names->end(),
+                  [](DirectoryName const& a, DirectoryName const& b) { return a.name < b.name; });
     Level level;
     level.depth = depth;
     level.entries.reserve(names->size());
@@ -90,7 +94,7 @@ void Lister::sort(std::vector<Entry>& entries) const {
     };
     switch (options_.sort) {
         case SortBy::none: break;
-        case SortBy::name: std::sort(entries.begin(), entries.end(), by_name); break;
+        case SortBy::name: break;  // in that order already
         case SortBy::size: order([](Entry const& e) { return e.size; }); break;
         case SortBy::modified: order([](Entry const& e) { return e.mtime_ns; }); break;
         case SortBy::type:

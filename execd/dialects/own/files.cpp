@@ -8,7 +8,7 @@
 #include "fs/search.hpp"
 #include "fs/text.hpp"
 
-namespace execd::own {
+namespace execd::own::files {
 
 using http::Answer;
 using http::Call;
@@ -310,7 +310,9 @@ void add(std::vector<http::Row>& out, Services& services, char const* method, ch
 
 }  // namespace
 
-std::vector<http::Row> file_rows(Services& services) {
+namespace {
+
+std::vector<http::Row> make_rows(Services& services) {
     std::vector<http::Row> out;
     add<EditRequest, EditAnswer>(out, services, "POST", "/execd/v1/files/edit", "editFile",
                                  "Replaces texts in a file, all or none, and answers the difference.", edit);
@@ -337,5 +339,13 @@ std::vector<http::Row> file_rows(Services& services) {
     add_watches(services, out);
     return out;
 }
+
+}  // namespace
+
+}  // namespace execd::own::files
+
+namespace execd::own {
+
+std::vector<http::Row> file_rows(Services& services) { return files::make_rows(services); }
 
 }  // namespace execd::own

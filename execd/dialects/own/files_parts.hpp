@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "execd/dialects/own/files_rows.hpp"
 #include "execd/dialects/own/files_schemas.hpp"
 #include "execd/http/route.hpp"
 #include "execd/http/wire/decode.hpp"
@@ -11,7 +12,7 @@
 #include "execd/services.hpp"
 #include "fs/entry.hpp"
 
-namespace execd::own {
+namespace execd::own::files {
 
 /// Fills `out` from query, path and (when the struct has members there) the body. invalid_argument names the
 /// member and what is wrong with it.
@@ -40,8 +41,7 @@ template <class T>
 /// A row of this dialect; the rest of it is the caller's.
 [[nodiscard]] http::Row file_row(std::string method, std::string path, std::string id, std::string doc);
 
-[[nodiscard]] std::vector<http::Row> file_rows(Services& services);
 void add_transfers(Services& services, std::vector<http::Row>& out);
 void add_watches(Services& services, std::vector<http::Row>& out);
 
-}  // namespace execd::own
+}  // namespace execd::own::files

@@ -11,7 +11,7 @@
 #include "execd/http/wire/describe.hpp"
 #include "execd/http/wire/types.hpp"
 
-namespace execd::own {
+namespace execd::own::files {
 
 enum class Pick { first, last, all };
 BOOST_DESCRIBE_ENUM(Pick, first, last, all)
@@ -362,30 +362,30 @@ struct WaitBody {
 };
 BOOST_DESCRIBE_STRUCT(WaitBody, (), (met, exists, size, mtime_ns))
 
-}  // namespace execd::own
+}  // namespace execd::own::files
 
 namespace execd::wire {
-extern template struct Codec<own::EditRequest>;
-extern template struct Codec<own::EditAnswer>;
-extern template struct Codec<own::ToolRequest>;
-extern template struct Codec<own::ToolAnswer>;
-extern template struct Codec<own::FindRequest>;
-extern template struct Codec<own::FindAnswer>;
-extern template struct Codec<own::GrepRequest>;
-extern template struct Codec<own::GrepAnswer>;
-extern template struct Codec<own::TextQuery>;
-extern template struct Codec<own::TextAnswer>;
-extern template struct Codec<own::TextRequest>;
-extern template struct Codec<own::WrittenBody>;
-extern template struct Codec<own::ContentQuery>;
-extern template struct Codec<own::PackQuery>;
-extern template struct Codec<own::UnpackQuery>;
-extern template struct Codec<own::UnpackedBody>;
-extern template struct Codec<own::WatchRequest>;
-extern template struct Codec<own::WatchBody>;
-extern template struct Codec<own::EventsQuery>;
-extern template struct Codec<own::EventsBody>;
-extern template struct Codec<own::EventBody>;
-extern template struct Codec<own::WaitQuery>;
-extern template struct Codec<own::WaitBody>;
+extern template struct Codec<own::files::EditRequest>;
+extern template struct Codec<own::files::EditAnswer>;
+extern template struct Codec<own::files::ToolRequest>;
+extern template struct Codec<own::files::ToolAnswer>;
+extern template struct Codec<own::files::FindRequest>;
+extern template struct Codec<own::files::FindAnswer>;
+extern template struct Codec<own::files::GrepRequest>;
+extern template struct Codec<own::files::GrepAnswer>;
+extern template struct Codec<own::files::TextQuery>;
+extern template struct Codec<own::files::TextAnswer>;
+extern template struct Codec<own::files::TextRequest>;
+extern template struct Codec<own::files::WrittenBody>;
+extern template struct Codec<own::files::ContentQuery>;
+extern template struct Codec<own::files::PackQuery>;
+extern template struct Codec<own::files::UnpackQuery>;
+extern template struct Codec<own::files::UnpackedBody>;
+extern template struct Codec<own::files::WatchRequest>;
+extern template struct Codec<own::files::WatchBody>;
+extern template struct Codec<own::files::EventsQuery>;
+extern template struct Codec<own::files::EventsBody>;
+extern template struct Codec<own::files::EventBody>;
+extern template struct Codec<own::files::WaitQuery>;
+extern template struct Codec<own::files::WaitBody>;
 }  // namespace execd::wire

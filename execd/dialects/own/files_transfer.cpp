@@ -11,7 +11,7 @@
 #include "fs/text.hpp"
 #include "fs/writer.hpp"
 
-namespace execd::own {
+namespace execd::own::files {
 
 using http::Answer;
 using http::Call;
@@ -225,4 +225,4 @@ void add_transfers(Services& services, std::vector<http::Row>& out) {
     out.push_back(std::move(row));
 }
 
-}  // namespace execd::own
+}  // namespace execd::own::files

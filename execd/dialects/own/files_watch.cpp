@@ -6,7 +6,7 @@
 #include "fs/executor.hpp"
 #include "fs/watches.hpp"
 
-namespace execd::own {
+namespace execd::own::files {
 
 using http::Answer;
 using http::Call;
@@ -186,4 +186,4 @@ void add_watches(Services& services, std::vector<http::Row>& out) {
         200, &wire::Codec<WaitQuery>::ops, &wire::Codec<WaitBody>::ops, wait_for);
 }
 
-}  // namespace execd::own
+}  // namespace execd::own::files

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "execd/dialects/own/contexts.hpp"
-#include "execd/dialects/own/files_parts.hpp"
+#include "execd/dialects/own/files_rows.hpp"
 #include "execd/http/openapi.hpp"
 #include "execd/version.hpp"
 

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <random>
+
 #include "support.hpp"
 
 namespace execd::fs {
@@ -144,6 +147,46 @@ TEST_F(EditorTool, HistoryIsTenStepsAndBounded) {
     while (!run(request(Command::undo_edit)).error) ++undone;
     EXPECT_EQ(undone, 10);
     EXPECT_EQ(get(dir / "f"), "5");
+}
+
+TEST_F(EditorTool, PropertyEveryStepIsUndoneInTurn) {
+    std::mt19937 random(11);
+    auto const pick = [&random](std::size_t below) { return random() % below; };
+    for (int round = 0; round < 20; ++round) {
+        std::vector<std::string> history;
+        std::string text = "start\n";
+        put(dir / "f", text);
+        auto const steps = 1 + pick(9);
+        for (std::size_t step = 0; step < steps; ++step) {
+            auto edit = request(pick(2) == 0 ? Command::insert : Command::str_replace);
+            if (edit.command == Command::insert) {
+                edit.insert_line = static_cast<std::int64_t>(pick(3));
+                edit.new_text = std::string(pick(3), '\n') + "l" + std::to_string(pick(1000));
+            } else {
+                auto const at = pick(text.size());
+                edit.old_text = text.substr(at, 1 + pick(text.size() - at));
+                edit.new_text = "r" + std::to_string(pick(1000)) + std::string(pick(3), '\n');
+                edit.replace_mode = std::array{Which::first, Which::last, Which::all}[pick(3)];
+            }
+            auto const answer = run(edit);
+            auto const now = get(dir / "f");
+            if (answer.error) {
+                ASSERT_EQ(now, text) << *answer.error;
+                continue;
+            }
+            ASSERT_EQ(answer.old_content, text);
+            ASSERT_EQ(answer.new_content, now);
+            history.push_back(text);
+            text = now;
+            if (text.empty()) break;
+        }
+        while (!history.empty()) {
+            ASSERT_FALSE(run(request(Command::undo_edit)).error);
+            ASSERT_EQ(get(dir / "f"), history.back());
+            history.pop_back();
+        }
+        EXPECT_TRUE(run(request(Command::undo_edit)).error);
+    }
 }
 
 }  // namespace
