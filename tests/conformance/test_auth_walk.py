@@ -4,7 +4,15 @@ import json
 
 import pytest
 
+from harness.wire import build
+
 NAME = "X-EXECD-ACCESS-TOKEN"
+
+
+def status_of(wire, method, target, headers):
+    """From the head alone: some answers have no end."""
+    wire.send(build(method, target, headers))
+    return wire.head().status
 
 
 def routes(daemon):
@@ -22,7 +30,7 @@ def test_every_row_is_walked(daemon_with_token):
         statuses = []
         for headers in ([], [(NAME, "wrong")], [(NAME, daemon_with_token.token)]):
             with daemon_with_token.wire() as wire:
-                statuses.append(wire.request(method, target, headers).status)
+                statuses.append(status_of(wire, method, target, headers))
         label = f"{method} {path}: {statuses}"
         if protected:
             assert statuses[:2] == [401, 401] and statuses[2] != 401, label
@@ -57,7 +65,7 @@ def test_every_row_in_every_carrier_of_its_dialect(daemon_with_token, dialect):
 
         def status(name, form, secret, where=target):
             with one.wire() as wire:
-                return wire.request(method, where, [(name, form.format(secret))]).status
+                return status_of(wire, method, where, [(name, form.format(secret))])
 
         for name, form in CARRIERS[dialect]:
             label = f"{method} {path} by {name}"

@@ -6,11 +6,13 @@ import hashlib
 import io
 import json
 import os
+import subprocess
 import tarfile
 import threading
 
 import pytest
 
+from harness.daemon import Daemon
 from harness.wire import query
 
 BASE = "/execd/v1/files"
@@ -227,3 +229,21 @@ def test_every_answer_is_json(daemon):
         answer = daemon.call(method, f"{BASE}/{path}", body=b"{")
         assert answer.status == 400
         assert json.loads(answer.body)["error"]["code"] == "invalid_argument"
+
+
+def test_scanning_where_inotify_is_exhausted_and_saying_so():
+    limit = 'echo 1 > /proc/sys/user/max_inotify_watches && exec "$@"'
+    if subprocess.run(["unshare", "-Ur", "sh", "-c", limit, "sh", "true"], capture_output=True).returncode != 0:
+        pytest.skip("no user namespaces here")
+    one = Daemon(wrapper=["unshare", "-Ur", "sh", "-c", limit, "sh"], python=False).listening()
+    try:
+        (one.work / "a" / "b").mkdir(parents=True)
+        watch = one.call("POST", f"{BASE}/watches", json={"path": str(one.work), "debounce_ms": 10}).json()
+        assert watch["scanning"] is True
+        (one.work / "a" / "b" / "new").write_text("x")
+        url = f"{BASE}/watches/{watch['id']}?cursor=0&wait_ms=10000"
+        answer = one.call("GET", url).json()
+        assert (f"{one.work}/a/b/new", "create") in [(e["path"], e["change"]) for e in answer["events"]]
+        assert answer["scanning"] is True
+    finally:
+        one.stop()
