@@ -211,6 +211,18 @@ Result<void> check_duration(Config&, std::string const& v) {
     return {};
 }
 
+Result<void> set_terminators(Config& c, std::string const& v) {
+    if (v == "auto")
+        c.line_terminators = LineTerminators::by_client;
+    else if (v == "keep")
+        c.line_terminators = LineTerminators::keep;
+    else if (v == "strip")
+        c.line_terminators = LineTerminators::strip;
+    else
+        return wrong("expected auto, keep or strip");
+    return {};
+}
+
 Result<void> ignore(Config&, std::string const&) { return {}; }
 
 // Order is the order of --help and of application: --host and --port shape the first listener, --listen adds
@@ -289,6 +301,10 @@ constexpr Option kOptions[] = {
       "keep a finished command's event stream open that long (the original's tail; not needed by any "
       "client)"},
      set_duration<&Config::stream_tail>},
+    {{"line-terminators", "EXECD_LINE_TERMINATORS", "WHAT", "auto",
+      "line ends in the events of a command: keep them (contract 1.1), strip them (before), auto: as the "
+      "client's SDK expects"},
+     set_terminators},
     {{"jupyter-host", "JUPYTER_HOST", "URL", "",
       "accepted for compatibility: kernels are driven directly, without a Jupyter Server"},
      check_url},

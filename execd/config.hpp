@@ -22,6 +22,9 @@ struct ListenAddress {
     std::string unix_path;    // not empty: a unix socket instead
 };
 
+/// Whether a line of a command's event stream keeps its terminator.
+enum class LineTerminators { by_client, keep, strip };
+
 struct Config {
     std::vector<ListenAddress> listen;
     std::string access_token;
@@ -33,6 +36,7 @@ struct Config {
     bool envs_file_defaulted = true;
     Duration drain = std::chrono::seconds(10);
     Duration stream_tail = Duration::zero();  // how long a finished event stream stays open
+    LineTerminators line_terminators = LineTerminators::by_client;
     std::size_t max_connections = 20'000;
     std::uint64_t max_body = 1U << 30;  // bytes of one JSON body kept in memory is much less, see the rows
     std::uint64_t upload_limit = 1ULL << 40;

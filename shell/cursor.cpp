@@ -27,13 +27,14 @@ Cursor::Cursor(Cursor&& other) noexcept
       now_limit_(other.now_limit_),
       mark_(std::move(other.mark_)),
       position_(other.position_),
-      loaded_(std::move(other.loaded_)),
-      loaded_total_(other.loaded_total_) {
+      loaded_(std::move(other.loaded_)) {
     if (journal_) std::replace(journal_->cursors_.begin(), journal_->cursors_.end(), &other, this);
 }
 
 Cursor::~Cursor() {
-    if (journal_) std::erase(journal_->cursors_, this);
+    if (!journal_) return;
+    std::erase(journal_->cursors_, this);
+    journal_->read_event_.notify_all();
 }
 
 std::uint64_t Cursor::limit() const {
@@ -100,6 +101,7 @@ void Cursor::take(std::shared_ptr<Block> const& block, Position const& start, Ba
 bool Cursor::poll(Batch& batch, std::size_t max) {
     batch.clear();
     Journal& journal = *journal_;
+    std::uint64_t const before = position_.total;
     while (batch.bytes < max && !at_end()) {
         if (position_.total < journal.begin().total) {
             take_gap(batch);
@@ -110,12 +112,13 @@ bool Cursor::poll(Batch& batch, std::size_t max) {
         if (position_.total >= entry.end_total()) break;
         if (entry.memory) {
             take(entry.memory, entry.start, batch, max);
-        } else if (loaded_ && loaded_total_ == entry.start.total) {
-            take(loaded_, entry.start, batch, max);
         } else {
-            break;
+            while (!loaded_.empty() && loaded_.front().total < entry.start.total) loaded_.pop_front();
+            if (loaded_.empty() || loaded_.front().total != entry.start.total) break;
+            take(loaded_.front().block, entry.start, batch, max);
         }
     }
+    if (position_.total != before && journal.read_event_.has_waiters()) journal.read_event_.notify_all();
     return !batch.empty();
 }
 
@@ -140,28 +143,47 @@ bool read_block(int fd, std::uint64_t at, Block& block, std::size_t size) {
 }
 }  // namespace
 
-/// Brings the spilled block at our position into memory; what cannot be read becomes a gap.
+/// Brings the spilled blocks from our position on into memory, a few at once; what cannot be read becomes a
+/// gap.
 Task<void> Cursor::load() {
-    Journal& journal = *journal_;
-    std::size_t const index = journal.find(position_.total);
-    Journal::Entry const entry = journal.entries_[index];
-    auto const file = journal.file_;
-    auto block = std::make_shared<Block>(nullptr, std::max<std::size_t>(entry.size, 1));
-    block->segments().resize(entry.segments);
-    // Named, with trivial captures: g++ 12 destroys a closure twice that is a temporary of a co_await.
-    auto const work = [fd = file->get(), &entry, &block] {
-        return read_block(fd, entry.file_at, *block, entry.size);
+    constexpr std::size_t kLoadAtOnce = 512 << 10;
+    struct Part {
+        std::uint64_t total;
+        std::uint64_t file_at;
+        std::size_t size;
+        std::shared_ptr<Block> block;
     };
-    bool const good = co_await journal.loop_->pool().run(Lane::bulk, work);
+    Journal& journal = *journal_;
+    std::size_t const first = journal.find(position_.total);
+    std::vector<Part> parts;
+    std::size_t bytes = 0;
+    for (std::size_t i = first; i < journal.on_disk_ && bytes < kLoadAtOnce; ++i) {
+        Journal::Entry const& entry = journal.entries_[i];
+        auto block = std::make_shared<Block>(nullptr, std::max<std::size_t>(entry.size, 1));
+        block->segments().resize(entry.segments);
+        parts.push_back({entry.start.total, entry.file_at, entry.size, std::move(block)});
+        bytes += entry.size;
+    }
+    auto const file = journal.file_;
+    // Named, with trivial captures: g++ 12 destroys a closure twice that is a temporary of a co_await.
+    auto const work = [fd = file->get(), &parts] {
+        std::size_t good = 0;
+        while (good < parts.size() &&
+               read_block(fd, parts[good].file_at, *parts[good].block, parts[good].size))
+            ++good;
+        return good;
+    };
+    std::size_t const good = co_await journal.loop_->pool().run(Lane::bulk, work);
     // Forgotten meanwhile, maybe punched out under the read: a gap.
-    if (journal.begin().total > entry.start.total) co_return;
-    if (!good) {
-        while (!journal.spilling_ && journal.on_disk_ > 0 && journal.begin().total <= entry.start.total)
+    std::uint64_t const begin = journal.begin().total;
+    if (begin > parts.front().total) co_return;
+    if (good == 0) {
+        while (!journal.spilling_ && journal.on_disk_ > 0 && journal.begin().total <= parts.front().total)
             journal.forget_front();
         co_return;
     }
-    loaded_ = std::move(block);
-    loaded_total_ = entry.start.total;
+    loaded_.clear();
+    for (std::size_t i = 0; i < good; ++i) loaded_.push_back({parts[i].total, std::move(parts[i].block)});
 }
 
 Task<Next> Cursor::next(Batch& batch, Deadline deadline, std::size_t max) {

@@ -58,8 +58,9 @@ void Execution::began(std::shared_ptr<Process> process, Duration timeout) {
         if (!scope_->spawn(std::string("execution.").append(to_string(stream)), pump(self, &p)))
             --open_pumps_;
     }
-    if (timeout > Duration::zero())
-        timeout_.arm(Deadline::in(loop_->clock(), timeout), [weak = weak_from_this()] {
+    if (timeout > Duration::zero()) deadline_ = Deadline::in(loop_->clock(), timeout).at();
+    if (deadline_)
+        timeout_.arm(Deadline(*deadline_), [weak = weak_from_this()] {
             if (auto me = weak.lock()) me->expire(TimedOut::Kind::hard);
         });
     if (!scope_->spawn("execution.supervise", supervise(self))) {
@@ -92,7 +93,7 @@ Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
         Journal::Fill const got = journal_->fill(pump->from->native_handle(), pump->stream);
         if (got.error != 0) log::warn("execution.read_failed", {{"id", id_}, {"errno", got.error}});
         if (got.end || got.error != 0) break;
-        if (got.bytes > 0) {
+        if (got.bytes > 0 && !got.drained) {
             co_await asio::post(loop_->executor(), kUseTask);  // readers and everybody else have their turn
             continue;
         }
@@ -164,6 +165,11 @@ void Execution::publish(Verdict verdict) {
     if (verdict_) return;
     verdict.at = loop_->clock().now();
     verdict.wall = loop_->clock().wall();
+    conclude(std::move(verdict));
+}
+
+/// Publishes a verdict with the times that it has.
+void Execution::conclude(Verdict verdict) {
     verdict_ = std::move(verdict);
     shut_input();
     // The verdict first: a reader that finds its end must find the verdict too.

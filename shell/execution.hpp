@@ -94,6 +94,7 @@ struct ExecutionSpec {
 };
 
 class Executions;
+struct ExecutionState;
 
 class Execution : public std::enable_shared_from_this<Execution> {
   public:
@@ -148,6 +149,8 @@ class Execution : public std::enable_shared_from_this<Execution> {
     [[nodiscard]] Task<void> freeze(bool frozen);
     /// Limits that were asked for and are not in force here.
     [[nodiscard]] std::vector<std::string> const& not_enforced() const { return not_enforced_; }
+    /// All that another daemon needs to know of it (shell/execution_state.hpp).
+    [[nodiscard]] ExecutionState save() const;
     /// Ends the tree because of an idle rule of its owner: TimedOut{idle}.
     void expire(TimedOut::Kind kind);
 
@@ -167,6 +170,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     [[nodiscard]] Task<void> feed(std::shared_ptr<Execution> self, std::string bytes);
     [[nodiscard]] Ending ending_of(ExitStatus const& status) const;
     void publish(Verdict verdict);
+    void conclude(Verdict verdict);
     void kill_tree();
     [[nodiscard]] Task<void> sweep(std::shared_ptr<Execution> self);
     [[nodiscard]] bool out_of_memory(ExitStatus const& status) const;
@@ -196,6 +200,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     std::optional<Ending> cause_;
     TimePoint started_at_{};
     WallTime started_wall_{};
+    std::optional<TimePoint> deadline_;
     Timer timeout_;
     Timer kill_timer_;
     std::function<void(Execution&)> on_ended_;

@@ -206,6 +206,7 @@ bool Executions::remove(std::string_view id) {
 }
 
 void Executions::tell(ExecutionEvent::Kind kind, Execution const& execution) {
+    if (quiet_) return;
     ExecutionEvent event{
         kind, next_event_++, execution.id(), execution.owner(), execution.label(), loop_->clock().wall(), {}};
     if (execution.verdict()) event.verdict = execution.verdict()->kind();

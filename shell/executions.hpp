@@ -15,6 +15,8 @@
 
 namespace execd::shell {
 
+struct Handover;
+
 /// What happened, for subscribers that may have been away: numbered, the last few hundred are kept.
 struct ExecutionEvent {
     enum class Kind : std::uint8_t { started, ended, oom } kind = Kind::started;
@@ -55,6 +57,11 @@ class Executions {
     [[nodiscard]] Result<std::shared_ptr<Execution>> adopt(ExecutionSpec spec,
                                                            std::shared_ptr<Process> process, UniqueFd out,
                                                            UniqueFd err);
+
+    /// Takes over what another daemon's Execution::save() said (shell/execution_state.hpp). One that ran goes
+    /// on with what `handover` brings, and is Lost without a process. invalid_argument: the state contradicts
+    /// itself; already_exists: the id.
+    [[nodiscard]] Result<std::shared_ptr<Execution>> restore(ExecutionState const& state, Handover handover);
 
     struct Attached {
         std::shared_ptr<Execution> execution;
@@ -112,6 +119,7 @@ class Executions {
     Event starting_event_;
     std::deque<ExecutionEvent> events_;
     std::uint64_t next_event_ = 1;
+    bool quiet_ = false;  // nothing is told
     Event events_changed_;
     Timer retention_;
 };

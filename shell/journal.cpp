@@ -18,6 +18,11 @@ namespace {
 constexpr std::size_t kFirstBlock = 4 << 10;
 constexpr std::size_t kSecondBlock = 16 << 10;
 constexpr std::size_t kSpillAtOnce = 512 << 10;
+constexpr std::size_t kLeastRead = 1 << 10;
+constexpr std::uint64_t kPunchAtOnce = 4 << 20;
+/// How long a full ring waits for a reader that is at work before it goes to the disk: copying to and from
+/// there costs the reader more than this.
+constexpr Duration kReadersTurn = std::chrono::milliseconds(20);
 
 Position advanced(Position at, Stream stream, std::size_t bytes) {
     at.total += bytes;
@@ -52,14 +57,15 @@ void Journal::account(Entry& entry, std::size_t bytes, Stream stream) {
 Journal::Fill Journal::fill(int fd, Stream stream, std::size_t budget) {
     Fill out;
     if (entries_.empty() || !entries_.back().memory || entries_.back().memory->free_size() == 0) open_block();
-    // The last block's rest and a few whole blocks behind it: one readv takes what a 1 MiB pipe holds.
+    // The last block's rest and, for one that has much to say, a few whole blocks behind it.
     std::array<std::shared_ptr<Block>, 8> spare;
     std::array<iovec, 9> parts{};
     Block& tail = *entries_.back().memory;
     parts[0] = {tail.free_space(), tail.free_size()};
     std::size_t offered = parts[0].iov_len;
     std::size_t count = 0;
-    while (offered < budget && count < spare.size() && end_.total >= kFirstBlock) {
+    std::size_t const wanted = hungry_ ? budget : kLeastRead;
+    while (offered < wanted && count < spare.size()) {
         spare[count] = std::make_shared<Block>(store_->blocks(), BlockPool::kBlock);
         parts[count + 1] = {spare[count]->data(), BlockPool::kBlock};
         offered += BlockPool::kBlock;
@@ -79,6 +85,9 @@ Journal::Fill Journal::fill(int fd, Stream stream, std::size_t budget) {
     }
     out.bytes = static_cast<std::size_t>(n);
     out.end = n == 0;
+    hungry_ = out.bytes == offered;
+    // A terminal hands out its lines in pieces; a pipe gives what it has.
+    out.drained = !hungry_ && stream != Stream::tty;
     std::size_t left = out.bytes;
     std::size_t const first = std::min(left, parts[0].iov_len);
     account(entries_.back(), first, stream);
@@ -126,7 +135,7 @@ void Journal::close() {
             last.memory = std::move(exact);
         }
     }
-    store_->finished(weak_from_this());
+    if (spilled_ > 0) store_->finished(weak_from_this());
     changed_.notify_all();
 }
 
@@ -145,14 +154,23 @@ void Journal::forget_front() {
         memory_ -= front.memory->weight();
     } else {
         std::uint64_t const bytes = front.size + front.segments * sizeof(std::uint32_t);
-        // Returns the space; a file system that cannot punch keeps it until the file is closed.
-        ::fallocate(file_->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                    static_cast<off_t>(front.file_at), static_cast<off_t>(bytes));
+        punchable_ = front.file_at + bytes;
+        punch();
         spilled_ -= bytes;
         store_->release(bytes);
         --on_disk_;
     }
     entries_.pop_front();
+}
+
+/// Gives the space of forgotten blocks back; a file system that cannot punch keeps it until the file is
+/// closed.
+void Journal::punch() {
+    std::uint64_t const bytes = punchable_ - punched_;
+    if (bytes < std::min(kPunchAtOnce, store_->limit() / 16)) return;
+    ::fallocate(file_->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(punched_),
+                static_cast<off_t>(bytes));
+    punched_ = punchable_;
 }
 
 void Journal::forget_unneeded() {
@@ -166,7 +184,7 @@ std::uint64_t Journal::forget_spilled() {
     std::uint64_t const before = spilled_;
     while (on_disk_ > 0) forget_front();
     file_.reset();
-    file_end_ = 0;
+    file_end_ = punched_ = punchable_ = 0;
     return before;
 }
 
@@ -264,6 +282,19 @@ Task<bool> Journal::spill_some() {
     co_return true;
 }
 
+Task<void> Journal::let_readers_read() {
+    if (options_.keep == Keep::all || cursors_.empty() || on_disk_ > 0) co_return;
+    if (stuck_at_ && oldest_needed() <= *stuck_at_) co_return;
+    Deadline const until = Deadline::in(loop_->clock(), kReadersTurn);
+    while (true) {
+        bool const moved = co_await read_event_.wait(loop_->clock(), until);
+        forget_unneeded();
+        if (!needs_room()) co_return;
+        if (!moved) break;
+    }
+    stuck_at_ = oldest_needed();
+}
+
 Task<void> Journal::make_room() {
     auto const self = shared_from_this();
     while (true) {
@@ -271,6 +302,9 @@ Task<void> Journal::make_room() {
             co_await spilled_event_.wait();  // the other stream's pump is at it
         }
         forget_unneeded();
+        if (!needs_room() || entries_.size() < 2) co_return;
+        co_await let_readers_read();
+        if (spilling_) continue;
         if (!needs_room() || entries_.size() < 2) co_return;
         if (bool const spilled = co_await spill_some(); !spilled) {
             // The disk is no help: the oldest bytes go, and readers who wanted them see a gap.

@@ -22,6 +22,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.hpp"
 #include "base/event.hpp"
 #include "base/loop.hpp"
 #include "base/unique_fd.hpp"
@@ -31,6 +32,7 @@ namespace execd::shell {
 
 class Cursor;
 class SpillStore;
+struct JournalState;
 
 enum class Keep : std::uint8_t {
     all,     // everything, up to the caps: background jobs, what can be fetched later
@@ -84,15 +86,17 @@ class Journal : public std::enable_shared_from_this<Journal> {
 
     struct Fill {
         std::size_t bytes = 0;
-        bool end = false;  // end of file (or EIO of a terminal whose other side is closed)
-        int error = 0;     // another errno of read
+        bool end = false;      // end of file (or EIO of a terminal whose other side is closed)
+        bool drained = false;  // took less than it offered: there is nothing more at this moment
+        int error = 0;         // another errno of read
     };
     /// Reads what is there, up to about `budget` bytes, straight into the ring. Neither bytes nor end:
     /// nothing there.
     [[nodiscard]] Fill fill(int fd, Stream stream, std::size_t budget = 256 << 10);
     void append(Stream stream, std::string_view bytes);
-    /// Brings memory down to the ring before more is filled in: forgets, or writes to the spill file on the
-    /// pool.
+    /// Brings memory down to the ring before more is filled in: forgets, lets a reader that is at work come
+    /// after (20 ms at most, and once only for one that stands still: a viewer never blocks the child), or
+    /// writes to the spill file on the pool.
     [[nodiscard]] Task<void> make_room();
     [[nodiscard]] bool needs_room() const { return memory_ > options_.ring; }
     /// What was written so far is all that precedes the verdict.
@@ -117,6 +121,13 @@ class Journal : public std::enable_shared_from_this<Journal> {
     /// Waits for any change: bytes, verdict mark, close.
     [[nodiscard]] Event& changed() { return changed_; }
 
+    /// Everything that another daemon needs to go on with it (shell/journal_state.hpp).
+    [[nodiscard]] JournalState save() const;
+    /// invalid_argument: the parts of `state` contradict each other.
+    [[nodiscard]] static Result<std::shared_ptr<Journal>> restore(Loop& loop,
+                                                                  std::shared_ptr<SpillStore> store,
+                                                                  Options options, JournalState const& state);
+
     /// Forgets what is on disk (a finished journal when disk space is needed). Returns the bytes freed.
     std::uint64_t forget_spilled();
     /// Changes what is kept from now on (a foreground run whose client asks to keep it).
@@ -139,7 +150,9 @@ class Journal : public std::enable_shared_from_this<Journal> {
     void forget_front();
     void forget_unneeded();
     [[nodiscard]] bool room_on_disk(std::uint64_t bytes);
+    [[nodiscard]] Task<void> let_readers_read();
     [[nodiscard]] Task<bool> spill_some();
+    void punch();
     void account(Entry& entry, std::size_t bytes, Stream stream);
 
     Loop* loop_;
@@ -151,13 +164,19 @@ class Journal : public std::enable_shared_from_this<Journal> {
     std::uint64_t spilled_ = 0;
     std::uint64_t file_end_ = 0;
     std::shared_ptr<UniqueFd> file_;  // shared with readers that are loading from it
+    std::uint64_t punched_ = 0;       // the file's space before is given back
+    std::uint64_t punchable_ = 0;     // ... and may be before here
     bool spill_broken_ = false;
     bool spilling_ = false;
+    bool hungry_ = false;  // the last read took all that was offered: offer more
+    /// Where the slowest reader stood when it was waited for in vain.
+    std::optional<std::uint64_t> stuck_at_;
     Position end_;
     std::optional<Position> verdict_;
     bool closed_ = false;
     Event changed_;
     Event spilled_event_;
+    Event read_event_;  // a reader moved
     std::vector<Cursor*> cursors_;
 };
 
@@ -196,8 +215,12 @@ class Cursor {
     std::uint64_t now_limit_;
     std::shared_ptr<Mark const> mark_;
     Position position_;
-    std::shared_ptr<Block> loaded_;  // the spilled block being read
-    std::uint64_t loaded_total_ = 0;
+    /// Spilled blocks that are in memory again, in order.
+    struct Loaded {
+        std::uint64_t total = 0;
+        std::shared_ptr<Block> block;
+    };
+    std::deque<Loaded> loaded_;
 };
 
 }  // namespace execd::shell

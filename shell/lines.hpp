@@ -23,9 +23,10 @@ class LineSplitter {
     template <class Emit>
     void push(std::string_view bytes, Emit&& emit);
     /// What is left without terminator: at the end of the stream, or when a viewer should see an unfinished
-    /// line (a prompt) now; the line then goes on as a new piece.
+    /// line (a prompt) now; the line then goes on as a new piece, and an unfinished UTF-8 character is held
+    /// back.
     template <class Emit>
-    void flush(Emit&& emit);
+    void flush(Emit&& emit, bool last = true);
     /// Bytes held back.
     [[nodiscard]] std::size_t pending() const { return kept_.size(); }
 
@@ -36,6 +37,10 @@ class LineSplitter {
         char const* feed = nullptr;
         bool none = false;
     };
+    /// Where a piece of `bytes` may end: not inside a UTF-8 character, nor between \r and \n. At least 1.
+    [[nodiscard]] static std::size_t piece_end(std::string_view bytes);
+    /// Length without an unfinished UTF-8 character at the end.
+    [[nodiscard]] static std::size_t whole_characters(std::string_view bytes);
     /// Length of the first whole line in `bytes` with its terminator; 0: none yet.
     [[nodiscard]] static std::size_t line_end(std::string_view bytes, Scan& scan, std::size_t& terminator);
     std::size_t limit_;
@@ -61,10 +66,9 @@ void LineSplitter::push(std::string_view bytes, Emit&& emit) {
         kept_.append(bytes.substr(0, whole ? take : bytes.size()));
         bytes.remove_prefix(whole ? take : bytes.size());
         if (whole || kept_.size() > limit_) {
-            bool const cut_cr = !whole && kept_.back() == '\r';  // may be half of a CRLF: stays
-            if (cut_cr) kept_.pop_back();
-            emit(Line{kept_, whole ? terminator : 0});
-            kept_.assign(cut_cr ? "\r" : "");
+            std::size_t const size = whole ? kept_.size() : piece_end(kept_);
+            emit(Line{std::string_view(kept_).substr(0, size), whole ? terminator : 0});
+            kept_.erase(0, size);
         }
     }
     while (!bytes.empty()) {
@@ -74,8 +78,7 @@ void LineSplitter::push(std::string_view bytes, Emit&& emit) {
         bytes.remove_prefix(size);
     }
     while (bytes.size() > limit_) {
-        std::size_t size = limit_;
-        if (bytes[size - 1] == '\r' && size > 1) --size;
+        std::size_t const size = piece_end(bytes.substr(0, limit_));
         emit(Line{bytes.substr(0, size), 0});
         bytes.remove_prefix(size);
     }
@@ -83,10 +86,11 @@ void LineSplitter::push(std::string_view bytes, Emit&& emit) {
 }
 
 template <class Emit>
-void LineSplitter::flush(Emit&& emit) {
-    if (kept_.empty()) return;
-    emit(Line{kept_, kept_.back() == '\r' ? 1UL : 0UL});
-    kept_.clear();
+void LineSplitter::flush(Emit&& emit, bool last) {
+    std::size_t const size = last ? kept_.size() : whole_characters(kept_);
+    if (size == 0) return;
+    emit(Line{std::string_view(kept_).substr(0, size), kept_[size - 1] == '\r' ? 1UL : 0UL});
+    kept_.erase(0, size);
 }
 
 }  // namespace execd::shell

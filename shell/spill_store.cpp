@@ -83,6 +83,12 @@ Result<UniqueFd> SpillStore::create() const {
     return file;
 }
 
+void SpillStore::finished(std::weak_ptr<Journal> journal) {
+    // A weak owner keeps the memory of what it names: those that retention has dropped go.
+    finished_.remove_if([](auto const& old) { return old.expired(); });
+    finished_.push_back(std::move(journal));
+}
+
 bool SpillStore::reserve(std::uint64_t bytes) {
     if (bytes > limit_) return false;
     while (used_ + bytes > limit_ && !finished_.empty()) {

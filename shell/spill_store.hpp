@@ -47,8 +47,8 @@ class SpillStore {
     /// no room.
     [[nodiscard]] bool reserve(std::uint64_t bytes);
     void release(std::uint64_t bytes) { used_ -= bytes; }
-    /// From now on `journal` may be evicted.
-    void finished(std::weak_ptr<Journal> journal) { finished_.push_back(std::move(journal)); }
+    /// From now on `journal` (which has a part on disk) may be evicted.
+    void finished(std::weak_ptr<Journal> journal);
 
   private:
     std::string path_;

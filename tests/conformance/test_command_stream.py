@@ -35,6 +35,15 @@ def test_golden_frames_for_sdks_before_1_1(daemon):
     assert re.search(rb'\{"type":"stdout","text":"hi","timestamp":\d{13}\}\n\n', answer.body), answer.body
 
 
+def test_line_terminators_by_configuration(fresh_daemon):
+    bare = fresh_daemon(env={"EXECD_LINE_TERMINATORS": "strip"})
+    events = frames.split(bare.call("POST", "/command", json={"command": "printf 'a\\n\\nb'"}, headers=SDK_1_1).body)
+    assert [e["text"] for e in events if e["type"] == "stdout"] == ["a", "\n", "b"]
+    kept = fresh_daemon(env={"EXECD_LINE_TERMINATORS": "keep"})
+    events = frames.split(kept.call("POST", "/command", json={"command": "printf 'a\\n\\nb'"}, headers=OLD_SDK).body)
+    assert [e["text"] for e in events if e["type"] == "stdout"] == ["a\n", "\n", "b"]
+
+
 def test_stream_headers(daemon):
     answer = daemon.call("POST", "/command", json={"command": "true"})
     assert answer.header("Content-Type") == "text/event-stream"

@@ -36,6 +36,7 @@ FLAGS = {
     "--upload-limit": ("EXECD_UPLOAD_LIMIT", ["0", "1G", "-1"]),
     "--drain-timeout": ("EXECD_DRAIN_TIMEOUT", ["soon", "-1s", "5 minutes"]),
     "--graceful-shutdown-timeout": ("EXECD_API_GRACE_SHUTDOWN", ["soon", "1x"]),
+    "--line-terminators": ("EXECD_LINE_TERMINATORS", ["yes", "KEEP"]),
     "--jupyter-host": ("JUPYTER_HOST", ["127.0.0.1:44771", "ftp://x"]),
     "--jupyter-token": ("JUPYTER_TOKEN", []),
     "--jupyter-idle-poll-interval": ("EXECD_JUPYTER_IDLE_POLL_INTERVAL", ["often"]),

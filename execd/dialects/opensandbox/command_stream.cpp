@@ -1,8 +1,8 @@
 #include "execd/dialects/opensandbox/command_stream.hpp"
 
 #include "execd/dialects/opensandbox/events.hpp"
+#include "execd/dialects/opensandbox/line_events.hpp"
 #include "shell/executions.hpp"
-#include "shell/lines.hpp"
 
 namespace execd::opensandbox {
 
@@ -12,12 +12,16 @@ constexpr auto kPingEvery = std::chrono::seconds(3);
 // A command that ends at once is answered with one write: the first events wait this long for company.
 constexpr auto kGather = std::chrono::milliseconds(2);
 constexpr std::size_t kFlushAt = 256U << 10;
-constexpr std::size_t kLongestText = 256U << 10;  // bytes of one event's text
+constexpr std::size_t kBatch = 256U << 10;  // bytes of output framed and sent at once
 
 class CommandStream final : public http::Producer {
   public:
     CommandStream(Services& services, std::shared_ptr<shell::Execution> run, bool bare_lines)
-        : services_(services), clock_(services.loop.clock()), run_(std::move(run)), bare_lines_(bare_lines) {}
+        : services_(services),
+          clock_(services.loop.clock()),
+          run_(std::move(run)),
+          out_("stdout", bare_lines),
+          err_("stderr", bare_lines) {}
 
     Task<Result<void>> produce(http::Writer& writer) override {
         std::string& out = writer.out();
@@ -30,7 +34,7 @@ class CommandStream final : public http::Producer {
         shell::Batch batch;
         for (;;) {
             Deadline const until = greeted ? ping : Deadline::in(clock_, kGather);
-            shell::Next const next = co_await cursor.next(batch, until);
+            shell::Next const next = co_await cursor.next(batch, until, kBatch);
             if (next == shell::Next::end) break;
             if (next == shell::Next::data) {
                 append(batch, out);
@@ -39,7 +43,7 @@ class CommandStream final : public http::Producer {
                 if (more_is_due) continue;
             } else if (greeted) {
                 // Somebody may be looking at a prompt without a line end.
-                flush_tails(out);
+                flush_tails(out, false);
                 event::ping(out, event::stamp(clock_));
                 ping = Deadline::in(clock_, kPingEvery);
             }
@@ -47,7 +51,7 @@ class CommandStream final : public http::Producer {
             auto sent = co_await writer.flush();
             if (!sent) co_return sent;
         }
-        flush_tails(out);
+        flush_tails(out, true);
         append_end(out);
         if (services_.config.stream_tail > Duration::zero()) {
             auto sent = co_await writer.flush();
@@ -62,29 +66,22 @@ class CommandStream final : public http::Producer {
     void append(shell::Batch const& batch, std::string& out) {
         event::Stamp const now = event::stamp(clock_);
         for (auto const& slice : batch.slices) {
-            bool const err = slice.stream == shell::Stream::err;
+            LineEvents& lines = slice.stream == shell::Stream::err ? err_ : out_;
             if (slice.lost > 0) {
+                lines.flush(out, now, true);  // what was begun does not go on behind the gap
                 event::text(out, "stderr",
                             "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n",
                             now);
                 continue;
             }
-            auto const emit = [&](shell::Line const& line) { append_line(line, err, now, out); };
-            (err ? err_ : out_).push(slice.bytes, emit);
+            lines.push(out, slice.bytes, now);
         }
     }
 
-    void append_line(shell::Line const& line, bool err, event::Stamp now, std::string& out) const {
-        std::string_view text = line.text;
-        if (bare_lines_ && line.terminator > 0)
-            text = line.content().empty() ? std::string_view("\n") : line.content();
-        event::text(out, err ? "stderr" : "stdout", text, now);
-    }
-
-    void flush_tails(std::string& out) {
+    void flush_tails(std::string& out, bool last) {
         event::Stamp const now = event::stamp(clock_);
-        out_.flush([&](shell::Line const& line) { append_line(line, false, now, out); });
-        err_.flush([&](shell::Line const& line) { append_line(line, true, now, out); });
+        out_.flush(out, now, last);
+        err_.flush(out, now, last);
     }
 
     void append_end(std::string& out) const {
@@ -111,9 +108,8 @@ class CommandStream final : public http::Producer {
     Services& services_;
     Clock& clock_;
     std::shared_ptr<shell::Execution> run_;
-    bool bare_lines_;
-    shell::LineSplitter out_{kLongestText};
-    shell::LineSplitter err_{kLongestText};
+    LineEvents out_;
+    LineEvents err_;
 };
 
 http::Answer event_stream(std::unique_ptr<http::Producer> producer) {
@@ -134,15 +130,17 @@ std::string end_text(shell::Verdict const& verdict) {
     return verdict.text();
 }
 
-bool wants_bare_lines(http::Head const& head) {
+bool wants_bare_lines(Config const& config, http::Head const& head) {
+    if (config.line_terminators != LineTerminators::by_client)
+        return config.line_terminators == LineTerminators::strip;
     std::string_view const agent = head.find("User-Agent").value_or("");
     return agent.starts_with("OpenSandbox-") && agent.find("-SDK/0.") != std::string_view::npos;
 }
 
 http::Answer foreground_stream(Services& services, http::Call const& call,
                                std::shared_ptr<shell::Execution> run) {
-    return event_stream(
-        std::make_unique<CommandStream>(services, std::move(run), wants_bare_lines(*call.head)));
+    return event_stream(std::make_unique<CommandStream>(services, std::move(run),
+                                                        wants_bare_lines(services.config, *call.head)));
 }
 
 http::Answer background_stream(Services& services, shell::Execution const& run) {

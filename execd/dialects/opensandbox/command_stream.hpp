@@ -16,7 +16,8 @@ namespace execd::opensandbox {
 /// How the process ended in the contract's words, whatever ended it: "exit status 3", "signal: killed"
 /// (§1.4).
 [[nodiscard]] std::string end_text(shell::Verdict const& verdict);
-/// True for SDKs whose contract has lines without terminators (User-Agent OpenSandbox-<Lang>-SDK/0.x).
-[[nodiscard]] bool wants_bare_lines(http::Head const& head);
+/// True for SDKs whose contract has lines without terminators (User-Agent OpenSandbox-<Lang>-SDK/0.x), unless
+/// the configuration decides.
+[[nodiscard]] bool wants_bare_lines(Config const& config, http::Head const& head);
 
 }  // namespace execd::opensandbox

@@ -2,7 +2,7 @@
 
 #include "execd/dialects/opensandbox/command_stream.hpp"
 #include "execd/dialects/opensandbox/events.hpp"
-#include "shell/lines.hpp"
+#include "execd/dialects/opensandbox/line_events.hpp"
 
 namespace execd::opensandbox {
 
@@ -11,7 +11,6 @@ namespace {
 constexpr auto kPingEvery = std::chrono::seconds(3);
 constexpr auto kGather = std::chrono::milliseconds(2);
 constexpr std::size_t kFlushAt = 256U << 10;
-constexpr std::size_t kLongestText = 256U << 10;  // bytes of one event's text
 
 /// As Go prints it: "300ms", "1.5s", "2m0s".
 std::string go_duration(Duration d) {
@@ -39,7 +38,7 @@ class SessionStream final : public http::Producer {
           run_(std::move(run)),
           cursor_(run_->reader()),  // from here on nothing is forgotten unread
           timeout_(timeout),
-          bare_lines_(bare_lines) {}
+          lines_("stdout", bare_lines) {}
     /// Also when it never produced: the client went away before the head was sent.
     ~SessionStream() override { session_->abandon(run_); }
     SessionStream(SessionStream const&) = delete;
@@ -62,7 +61,8 @@ class SessionStream final : public http::Producer {
                 bool const more_is_due = !run_->running() && out.size() < kFlushAt;
                 if (more_is_due) continue;
             } else if (greeted) {
-                flush_tail(out);  // somebody may be looking at a prompt without a line end
+                lines_.flush(out, event::stamp(clock_),
+                             false);  // somebody may be looking at a prompt without a line end
                 event::ping(out, event::stamp(clock_));
                 ping = Deadline::in(clock_, kPingEvery);
             }
@@ -70,7 +70,7 @@ class SessionStream final : public http::Producer {
             auto sent = co_await writer.flush();
             if (!sent) co_return sent;
         }
-        flush_tail(out);
+        lines_.flush(out, event::stamp(clock_), true);
         // The output of a shell that ended can be over a moment before its command is.
         (void)co_await run_->wait(Deadline::never());
         append_end(out);
@@ -82,25 +82,15 @@ class SessionStream final : public http::Producer {
     void append(shell::Batch const& batch, std::string& out) {
         event::Stamp const now = event::stamp(clock_);
         for (auto const& slice : batch.slices) {
-            if (slice.lost > 0)
-                event::text(out, "stdout",
-                            "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n",
-                            now);
-            else
-                lines_.push(slice.bytes, [&](shell::Line const& line) { append_line(line, now, out); });
+            if (slice.lost == 0) {
+                lines_.push(out, slice.bytes, now);
+                continue;
+            }
+            lines_.flush(out, now, true);  // what was begun does not go on behind the gap
+            event::text(out, "stdout",
+                        "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n",
+                        now);
         }
-    }
-
-    void append_line(shell::Line const& line, event::Stamp now, std::string& out) const {
-        std::string_view text = line.text;
-        if (bare_lines_ && line.terminator > 0)
-            text = line.content().empty() ? std::string_view("\n") : line.content();
-        event::text(out, "stdout", text, now);
-    }
-
-    void flush_tail(std::string& out) {
-        event::Stamp const now = event::stamp(clock_);
-        lines_.flush([&](shell::Line const& line) { append_line(line, now, out); });
     }
 
     void append_end(std::string& out) const {
@@ -132,8 +122,7 @@ class SessionStream final : public http::Producer {
     std::shared_ptr<shell::SessionRun> run_;
     shell::Cursor cursor_;
     Duration timeout_;
-    bool bare_lines_;
-    shell::LineSplitter lines_{kLongestText};
+    LineEvents lines_;
 };
 
 void mark_as_events(http::Answer& answer) {
@@ -147,7 +136,7 @@ http::Answer session_stream(Services& services, http::Call const& call,
                             std::shared_ptr<shell::Session> session, std::shared_ptr<shell::SessionRun> run,
                             Duration timeout) {
     auto producer = std::make_unique<SessionStream>(services.loop.clock(), std::move(session), std::move(run),
-                                                    timeout, wants_bare_lines(*call.head));
+                                                    timeout, wants_bare_lines(services.config, *call.head));
     auto answer = http::Answer::stream("text/event-stream", std::move(producer));
     mark_as_events(answer);
     return answer;

@@ -167,6 +167,38 @@ TEST(Journal, AWindowKeepsWhatAnAttachedReaderHasNotRead) {
     EXPECT_LE(other->memory_bytes(), 170'000U);
 }
 
+Task<void> read_on(Cursor cursor, Deadline deadline, std::uint64_t* bytes) {
+    Batch batch;
+    for (; co_await cursor.next(batch, deadline, 100'000) == Next::data;) *bytes += batch.bytes;
+}
+
+TEST(Journal, AReaderAtWorkIsWaitedForInsteadOfTheDisk) {
+    Harness h;
+    auto const store = disk_store();
+    auto journal = std::make_shared<Journal>(h.loop, store, Journal::Options{.ring = 100'000});
+    Scope scope(h.loop, "reader");
+    std::uint64_t bytes = 0;
+    scope.spawn("reader", read_on(journal->reader(), h.soon(), &bytes));
+    // It never gets a turn of its own but in make_room().
+    h.run(write_all(*journal, std::vector<Piece>(50, {Stream::out, std::string(90'000, 'a')})));
+    EXPECT_TRUE(h.run(scope.drain(h.soon())));
+    EXPECT_EQ(bytes, 50U * 90'000U);
+    EXPECT_EQ(journal->spilled_bytes(), 0U);
+}
+
+TEST(Journal, AReaderThatStandsStillDelaysTheChildOnce) {
+    Harness h;
+    auto const store = disk_store();
+    auto journal = std::make_shared<Journal>(h.loop, store, Journal::Options{.ring = 100'000});
+    Cursor stuck = journal->reader();
+    auto const before = h.clock.now();
+    h.run(write_all(*journal, std::vector<Piece>(300, {Stream::out, std::string(30'000, 'a')})));
+    EXPECT_GT(journal->spilled_bytes(), 8'000'000U);
+    // 300 waits would be 6 s; what it takes is the disk's time.
+    EXPECT_LT(h.clock.now() - before, 3s);
+    EXPECT_EQ(h.run(Harness::collect(std::move(stuck), h.soon())).size(), 9'000'000U);
+}
+
 TEST(Journal, CapsHoldAndOldFinishedOnesYield) {
     Harness h;
     auto const store = disk_store(1 << 20);
