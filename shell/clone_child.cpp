@@ -300,15 +300,17 @@ std::vector<char*> pointers(std::vector<std::string> const& texts) {
     return out;
 }
 
+/// Opened once; -1 with errno, and tried again by the next spawn, while there are no descriptors.
 int dev_null() {
-    static int const fd = [] {
-        int const opened = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (opened < 0) return -1;
-        int const high = ::fcntl(opened, F_DUPFD_CLOEXEC, 64);  // above the usual targets: no copy per spawn
-        ::close(opened);
-        return high;
-    }();
-    return fd;
+    static std::atomic<int> kept{-1};
+    if (int const fd = kept.load(); fd >= 0) return fd;
+    int const opened = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (opened < 0) return -1;
+    // Above the usual targets there is no copy per spawn; a small limit of descriptors may not allow that.
+    int const high = ::fcntl(opened, F_DUPFD_CLOEXEC, 64);
+    if (high >= 0) ::close(opened);
+    kept.store(high >= 0 ? high : opened);
+    return kept.load();
 }
 
 /// What SpawnSpec::direct needs; empty where it cannot be used.
@@ -354,8 +356,11 @@ struct FdPlan {
         for (int standard = 0; standard <= 2; ++standard) {
             bool named = false;
             for (auto const& fd : map) named = named || fd.target == standard;
-            if (!named) map.push_back({dev_null(), standard});
+            if (named) continue;
+            map.push_back({dev_null(), standard});
+            if (map.back().source < 0) error = errno;
         }
+        if (error != 0) return;
         for (auto const& fd : map) top = std::max(top, fd.target);
         for (auto& fd : map) {
             if (fd.source < 0) error = EBADF;
