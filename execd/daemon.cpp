@@ -271,6 +271,8 @@ Task<void> Daemon::until_signal() {
     if (ec) co_return;
     log::info("daemon.stopping", {{"signal", number}});
     server_->stop_accepting();
+    readiness_.stopping = true;
+    executions_.events_changed().notify_all();
     // Nobody ends a terminal that somebody looks at: its viewers hear of its end now.
     co_await terminals_.close_all(kTerminalGrace);
     // Streams of running work end with that work: both have the drain time.

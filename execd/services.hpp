@@ -33,6 +33,7 @@ namespace execd {
 /// The state of what was configured eagerly, for readiness and `doctor`.
 struct Readiness {
     bool spawn_works = false;
+    bool stopping = false;             // SIGTERM came: streams without an end of their own end
     std::vector<std::string> missing;  // what is configured and not up, in words
     [[nodiscard]] bool ready() const { return spawn_works && missing.empty(); }
 };

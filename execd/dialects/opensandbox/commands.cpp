@@ -9,6 +9,7 @@
 #include "execd/dialects/opensandbox/schemas.hpp"
 #include "execd/dialects/opensandbox/working_directory.hpp"
 #include "execd/http/target.hpp"
+#include "execd/idempotency.hpp"
 #include "kernels/contexts.hpp"
 #include "shell/executions.hpp"
 #include "shell/shell_text.hpp"
@@ -60,6 +61,14 @@ std::string argv_text(std::vector<std::string> const& argv) {
     return out + "]";
 }
 
+// With an id of the client's the same start is found again, also while the first one is still under way.
+Task<Result<std::shared_ptr<shell::Execution>>> start_once(Services& services, shell::ExecutionSpec spec) {
+    if (spec.id.empty()) co_return co_await services.executions->start(std::move(spec));
+    auto attached = co_await services.executions->start_or_attach(std::move(spec));
+    if (!attached) co_return Failure(attached.error());
+    co_return std::move(attached->execution);
+}
+
 }  // namespace
 
 Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandRequest request) {
@@ -92,9 +101,19 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     spec.label = request.background ? kBackground : kForeground;
     spec.merge_output = request.background;
     if (request.background) spec.journal.keep = shell::Keep::all;
-    auto started = co_await services.executions->start(std::move(spec));
+    auto const key = start_key(call, call.header(kIdempotencyKey) ? to_json(request) : std::string());
+    if (!key) co_return refusal(400, code::kBody, key.error().message());
+    if (*key) {
+        spec.id = (*key)->id;
+        spec.digest = (*key)->digest;
+        spec.journal.keep = shell::Keep::all;  // whoever asks again wants all of the output
+    }
+    auto started = co_await start_once(services, std::move(spec));
     if (!started && started.error().code == Code::invalid_argument)
         co_return invalid(started.error().message());
+    if (!started && started.error().code == Code::conflict)
+        co_return refusal(409, code::kConflict,
+                          "the Idempotency-Key was used with another request: " + started.error().message());
     if (!started)
         co_return refusal(500, code::kRuntime, "error running commands " + started.error().message());
     if (request.background) co_return background_stream(services, **started);

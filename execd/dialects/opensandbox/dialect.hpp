@@ -11,6 +11,7 @@ namespace execd::opensandbox {
 namespace code {
 inline constexpr std::string_view kBody = "INVALID_REQUEST_BODY";
 inline constexpr std::string_view kQuery = "MISSING_QUERY";
+inline constexpr std::string_view kConflict = "IDEMPOTENCY_CONFLICT";
 inline constexpr std::string_view kRuntime = "RUNTIME_ERROR";
 inline constexpr std::string_view kFile = "INVALID_FILE";
 inline constexpr std::string_view kFileContent = "INVALID_FILE_CONTENT";

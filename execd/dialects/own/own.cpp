@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "execd/dialects/own/contexts.hpp"
+#include "execd/dialects/own/executions.hpp"
 #include "execd/dialects/own/files_rows.hpp"
 #include "execd/http/openapi.hpp"
 #include "execd/version.hpp"
@@ -112,7 +113,7 @@ std::vector<http::Row> rows(Services& services) {
     row.doc = "OpenAPI of every route, or of one dialect (?dialect=).";
     row.sync = [s = &services](http::Call& call) { return openapi(*s, call); };
     out.push_back(row);
-    for (auto* const more : {contexts_rows, runs_rows, file_rows})
+    for (auto* const more : {contexts_rows, runs_rows, file_rows, execution_rows, event_rows})
         for (auto& each : more(services)) out.push_back(std::move(each));
     return out;
 }

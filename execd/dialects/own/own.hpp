@@ -1,4 +1,4 @@
-// execd's own routes: liveness, readiness, and later executions, events and the console. Errors are
+// execd's own routes: liveness, readiness, executions and their events, and later the console. Errors are
 // `{"error":{"code","message"}}` with the status that fits the code.
 #pragma once
 #include <vector>

@@ -1,0 +1,207 @@
+"""Many executions at once and one after the other: nothing grows, everything still answers.
+
+A short form runs always; EXECD_TEST_FULL=1 (scripts/test --full) runs 1,000 concurrent commands, 200 terminals and
+100,000 commands in a row. What depends on the machine is printed at the end of the run, not judged.
+"""
+
+import os
+import statistics
+import threading
+import time
+
+import pytest
+
+from harness import frames, processes
+from harness.wire import build, query
+
+FULL = bool(os.environ.get("EXECD_TEST_FULL"))
+CONCURRENT = 1000 if FULL else 150
+TERMINALS = 200 if FULL else 40
+IN_A_ROW = 100_000 if FULL else 2500
+ROOT = "/execd/v1/executions"
+
+
+def quantile(values, q):
+    return sorted(values)[min(len(values) - 1, int(len(values) * q))]
+
+
+def run_true(wire, number=0):
+    answer = wire.request("POST", "/command", body=b'{"command":"exit %d"}' % number)
+    assert answer.status == 200
+    events = frames.split(answer.body)
+    assert frames.exit_of(events) == number, events
+    return events
+
+
+def counts(daemon):
+    pid = daemon.pid
+    return {"fds": processes.open_fds(pid), "children": len(processes.children(pid)),
+            "files": len(list(daemon.tmp.rglob("*")))}
+
+
+def at_rest(daemon):
+    """The counts once the first start has opened what stays open and the daemon's own probe has ended."""
+    daemon.shell("true")
+    return processes.eventually(lambda: (now := counts(daemon))["children"] == 0 and now, what="no children")
+
+
+def back_to(daemon, before):
+    try:
+        processes.eventually(lambda: counts(daemon) == before, what="the counts of before")
+    except AssertionError:
+        raise AssertionError(f"before {before}, now {counts(daemon)}") from None
+
+
+def test_many_concurrent_commands(fresh_daemon, figure):
+    """All run at the same time (each waits for the last one), all end with their own code and output."""
+    daemon = fresh_daemon(python=False)
+    before = at_rest(daemon)
+    gate = daemon.work / "gate"
+    wires, begun = [daemon.wire() for _ in range(CONCURRENT)], time.monotonic()
+    for i, wire in enumerate(wires):
+        command = f"until [ -e gate ]; do sleep 0.2; done; echo {i}; exit {i % 7}"
+        wire.send(build("POST", "/command", [], b'{"command":"%s"}' % command.encode(), wire.host))
+    for wire in wires:
+        assert wire.head().status == 200
+        assert wire.chunk().startswith(b'{"type":"init"')
+    running = daemon.call("GET", query(ROOT, state="running")).json()
+    assert len(running) == CONCURRENT and len({view["pid"] for view in running}) == CONCURRENT
+    pinged = time.monotonic()
+    assert daemon.call("GET", "/ping").status == 200
+    figure(f"load: {CONCURRENT} commands run after {pinged - begun:.1f} s, then /ping takes "
+                   f"{(time.monotonic() - pinged) * 1000:.1f} ms")
+    gate.touch()
+    for i, wire in enumerate(wires):
+        body = b""
+        while chunk := wire.chunk():
+            body += chunk
+        events = frames.split(body)
+        assert frames.joined(events) == f"{i}\n" and frames.exit_of(events) == i % 7, (i, events)
+        wire.sock.close()
+    back_to(daemon, before)
+
+
+def test_many_terminals(fresh_daemon):
+    daemon = fresh_daemon(python=False)
+    before = at_rest(daemon)
+    with daemon.wire() as wire:
+        for i in range(TERMINALS):
+            answer = wire.request("PUT", f"{ROOT}/pty-{i}",
+                                  body=b'{"argv":["/bin/sh"],"pty":{"columns":80,"rows":24},"envs":{"PS1":"$ "}}')
+            assert answer.status == 201, answer
+        for i in range(TERMINALS):
+            assert wire.request("POST", f"{ROOT}/pty-{i}/input", body=b"echo =$((%d+1))=\n" % i).status == 200
+        for i in range(TERMINALS):
+            processes.eventually(lambda: b"=%d=" % (i + 1) in wire.request("GET", f"{ROOT}/pty-{i}/output").body,
+                                 what=f"the answer of terminal {i}")
+        for i in range(TERMINALS):
+            answer = wire.request("DELETE", f"{ROOT}/pty-{i}?grace_ms=0")
+            assert answer.json()["verdict"]["kind"] == "cancelled"
+    back_to(daemon, before)
+
+
+def test_many_in_a_row_leave_nothing_behind(fresh_daemon, figure):
+    """After the retention of finished records is full, fds, children, files and memory stay where they are."""
+    daemon = fresh_daemon(python=False)
+    workers, errors = 4, []
+
+    def work(count):
+        try:
+            with daemon.wire() as wire:
+                for i in range(count):
+                    run_true(wire, i % 3)
+        except Exception as error:  # noqa: BLE001: told below, with the thread's own words
+            errors.append(error)
+
+    def many(count):
+        threads = [threading.Thread(target=work, args=(count // workers,)) for _ in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert not errors, errors[0]
+
+    many(1500)  # more than are kept
+    before, memory = at_rest(daemon), processes.memory_kib(daemon.pid, "Rss")
+    begun = time.monotonic()
+    many(IN_A_ROW)
+    took = time.monotonic() - begun
+    back_to(daemon, before)
+    grown = processes.memory_kib(daemon.pid, "Rss") - memory
+    figure(f"load: {IN_A_ROW} commands in {took:.0f} s ({IN_A_ROW / took:.0f}/s), RSS {memory} KiB {grown:+d}")
+    sanitized = "libasan" in processes.read(f"/proc/{daemon.pid}/maps")  # that build keeps freed memory back
+    assert grown < (24 << 10 if sanitized else 4 << 10), f"{grown} KiB more after {IN_A_ROW} commands"
+
+
+def test_an_end_is_known_at_once(daemon, figure):
+    """From the child's last words to the client's knowledge of the exit code."""
+    delays = []
+    with daemon.wire() as wire:
+        for _ in range(400 if FULL else 150):
+            wire.send(build("POST", "/command", [], b'{"command":"exec date +%s%N"}', wire.host))
+            assert wire.head().status == 200
+            body = b""
+            while b"execution_complete" not in body:
+                body += wire.chunk()
+            now = time.time_ns()
+            while wire.chunk():
+                pass
+            delays.append((now - int(frames.joined(frames.split(body[:body.rindex(b"\n\n") + 2])))) / 1e6)
+    figure(f"load: exit known after {statistics.median(delays):.2f} ms, p99 {quantile(delays, .99):.2f} ms "
+                   "(with the client's own delay)")
+    assert statistics.median(delays) < 50
+
+
+def test_ping_while_the_machine_is_full(fresh_daemon, figure):
+    """8 CPU hogs run and commands start all the time."""
+    daemon = fresh_daemon(python=False)
+    for i in range(8):
+        assert daemon.call("PUT", f"{ROOT}/hog-{i}", json={"shell": "while :; do :; done"}).status == 201
+    stop, errors = threading.Event(), []
+
+    def keep_starting():
+        try:
+            with daemon.wire() as wire:
+                while not stop.is_set():
+                    run_true(wire)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+
+    starter = threading.Thread(target=keep_starting)
+    starter.start()
+    delays = []
+    with daemon.wire() as wire:
+        for _ in range(1500 if FULL else 300):
+            begun = time.monotonic()
+            assert wire.request("GET", "/ping").status == 200
+            delays.append((time.monotonic() - begun) * 1000)
+            stop.wait(0.002)
+    stop.set()
+    starter.join()
+    assert not errors, errors
+    for i in range(8):
+        assert daemon.call("DELETE", f"{ROOT}/hog-{i}?grace_ms=0").status == 200
+    figure(f"load: /ping beside 8 CPU hogs {statistics.median(delays):.2f} ms, p99 {quantile(delays, .99):.2f} ms")
+    assert quantile(delays, .99) < 1000
+
+
+@pytest.mark.parametrize("size", [1 << 30 if FULL else 64 << 20])
+def test_raw_output_to_one_reader(daemon, size, figure):
+    id_ = f"raw-{size}"
+    begun = time.monotonic()
+    assert daemon.call("PUT", f"{ROOT}/{id_}", json={"argv": ["/bin/sh", "-c", f"read x; head -c {size} /dev/zero"],
+                                                       "stdin": "pipe", "keep": "window"}).status == 201
+    got = 0
+    with daemon.wire() as wire:
+        wire.send(build("GET", f"{ROOT}/{id_}/output?follow=true", [], b"", wire.host))
+        assert wire.head().status == 200
+        assert daemon.call("POST", f"{ROOT}/{id_}/input?eof=true", b"go\n").status == 200
+        begun = time.monotonic()
+        buffer = bytearray(1 << 20)
+        while got < size:  # the chunk marks are a few bytes in a million
+            n = wire.sock.recv_into(buffer)
+            assert n > 0, got
+            got += n
+        took = time.monotonic() - begun
+    figure(f"load: raw stdout to one reader {size / took / 1e6:.0f} MB/s")
+    assert daemon.call("DELETE", f"{ROOT}/{id_}").status == 200
