@@ -32,7 +32,7 @@ class Run {
     void step(unsigned op, unsigned a, unsigned b) {
         switch (op % 6) {
             case 0:
-            case 1: write(static_cast<Stream>(a % 2), (b + 1) * (a < 128 ? 7U : 400U)); break;
+            case 1: write(static_cast<Stream>(a % 2), (b + 1) * (a < 128 ? 7U : 60U)); break;
             case 2: attach(a, b); break;
             case 3: read(a, b); break;
             case 4:
