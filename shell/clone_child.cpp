@@ -389,7 +389,9 @@ CloneStack::CloneStack() {
 CloneStack::~CloneStack() { ::munmap(base_, kSize); }
 
 void force_clone_quirks(CloneQuirks quirks) {
+#ifndef __SANITIZE_THREAD__  // its clone() takes the child for a forked process, but that lives in our memory
     g_have_clone3 = !quirks.no_clone3;
+#endif
     g_have_into_cgroup = !quirks.no_into_cgroup;
 }
 
