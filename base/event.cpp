@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 
 #include <functional>
+#include <optional>
 
 namespace execd {
 
