@@ -18,10 +18,6 @@ else()
   target_link_libraries(zmq_lib INTERFACE zmq)
 endif()
 
-# Patterns of request members (execd/http/wire/pattern.cpp): linear time on any input. Debian has the archive too.
-add_library(re2_lib INTERFACE)
-target_link_libraries(re2_lib INTERFACE re2 Threads::Threads)
-
 # Not -static-pie: its relocations were measured to cost 0.4 MB of private memory in every process and 0.7 MB of size.
 function(execd_link_static target)
   if(EXECD_STATIC)

@@ -205,8 +205,11 @@ Task<void> Context::follow(std::shared_ptr<Run> run) {
     RunOutcome outcome;
     if (p.reply)
         outcome = outcome_of(**p.reply);
-    else
-        outcome = {.kind = RunOutcome::Kind::failed, .why = "the kernel never sent its execute_reply"};
+    else  // ipykernel loses its reply to an interrupt that comes before the first statement
+        outcome = {.kind = p.timed_out   ? RunOutcome::Kind::timed_out
+                           : p.cancelled ? RunOutcome::Kind::cancelled
+                                         : RunOutcome::Kind::failed,
+                   .why = "the kernel never sent its execute_reply"};
     if (!p.idle) {
         outcome.incomplete = true;
         run->add(OutputGap{0, 0, "the kernel never said that it was done: outputs may be missing"},

@@ -52,7 +52,7 @@ struct Note {
     char const* doc = nullptr;      // for OpenAPI
     char const* aliases = nullptr;  // further accepted names, separated by commas
     char const* format = nullptr;   // JSON Schema `format`; nothing is checked
-    char const* pattern = nullptr;  // RE2 syntax, searched (anchor it yourself), strings only
+    char const* pattern = nullptr;  // PCRE2 syntax, searched (anchor it yourself), strings only
     char const* label = nullptr;    // the name a dialect shows instead ("TimeoutMs" in Go's validator texts)
     double min = -std::numeric_limits<double>::infinity();
     double max = std::numeric_limits<double>::infinity();

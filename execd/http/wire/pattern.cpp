@@ -1,6 +1,7 @@
 #include "execd/http/wire/pattern.hpp"
 
-#include <re2/re2.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 
 #include <memory>
 #include <mutex>
@@ -10,18 +11,45 @@
 
 namespace execd::wire {
 
+namespace {
+
+// Some milliseconds at worst; the patterns are ours, the texts are not.
+constexpr std::uint32_t kMatchLimit = 100'000;
+
+struct Free {
+    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+    void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+using Code = std::unique_ptr<pcre2_code, Free>;
+
+Code compile(std::string_view pattern) {
+    int error = 0;
+    PCRE2_SIZE at = 0;
+    std::uint32_t const options = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_DOLLAR_ENDONLY;
+    return Code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options, &error,
+                              &at, nullptr));
+}
+
+}  // namespace
+
 bool matches(char const* pattern, std::string_view text) {
     static std::mutex mutex;
-    static auto& compiled = *new std::unordered_map<char const*, std::unique_ptr<re2::RE2 const>>;
-    re2::RE2 const* regex = nullptr;
+    static auto& compiled = *new std::unordered_map<char const*, Code>;
+    pcre2_code const* code = nullptr;
     {
         std::scoped_lock const lock(mutex);
         auto& slot = compiled[pattern];
-        if (slot == nullptr) slot = std::make_unique<re2::RE2 const>(pattern, re2::RE2::Quiet);
-        regex = slot.get();
+        if (slot == nullptr) slot = compile(pattern);
+        code = slot.get();
     }
-    EXECD_REQUIRE(regex->ok());
-    return re2::RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *regex);
+    EXECD_REQUIRE(code != nullptr);
+    std::unique_ptr<pcre2_match_data, Free> const data(pcre2_match_data_create(1, nullptr));
+    std::unique_ptr<pcre2_match_context, Free> const context(pcre2_match_context_create(nullptr));
+    EXECD_REQUIRE(data != nullptr && context != nullptr);
+    pcre2_set_match_limit(context.get(), kMatchLimit);
+    return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, 0, data.get(),
+                       context.get()) >= 0;
 }
 
 }  // namespace execd::wire
