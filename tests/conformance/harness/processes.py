@@ -29,8 +29,9 @@ def children(pid):
 
 
 def commands(pid):
-    """Children that are shells or what shells became: not the daemon's zygote and its ready kernels."""
-    return [child for child in children(pid) if "python" not in read(f"/proc/{child}/cmdline")]
+    """Children that are shells or what shells became: not the daemon's zygote, ready kernels and file workers."""
+    own = ("python", "fs-worker")
+    return [child for child in children(pid) if not any(name in read(f"/proc/{child}/cmdline") for name in own)]
 
 
 def descendants(pid):
