@@ -33,7 +33,7 @@ std::shared_ptr<spdlog::async_logger> logger() {
 
 constexpr auto kShutdownWait = std::chrono::seconds(2);
 constexpr std::size_t kQueue =
-    4096;  // lines; when stdout stalls the oldest are dropped, never the reactor held
+    1024;  // lines; when stdout stalls the oldest are dropped, never the reactor held
 
 char const* name_of(Level level) {
     switch (level) {
