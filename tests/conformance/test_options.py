@@ -1,5 +1,6 @@
 """Every flag and every variable of the daemon, its effect and its refusals (issue A 6; opensandbox.md 3.1)."""
 
+import contextlib
 import json
 import os
 import re
@@ -247,7 +248,10 @@ def test_allowed_origins(fresh_daemon):
 
 
 def listening_port(pid):
-    inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    inodes = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            inodes.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
     rows = [row.split() for table in ("tcp", "tcp6") for row in processes.read(f"/proc/{pid}/net/{table}").splitlines()]
     return any(words[3] == "0A" and f"socket:[{words[9]}]" in inodes for words in rows)
 
