@@ -134,6 +134,9 @@ TEST_P(Python, TheQueueIsSeenAndCancelled) {
     EXPECT_EQ(second->outcome().kind, RunOutcome::Kind::cancelled);
     EXPECT_EQ(context->position(third->id()), 1U);
     ASSERT_TRUE(context->cancel(first->id()));
+    // Python loses a KeyboardInterrupt that strikes in a callback: like a person, press again.
+    for (int presses = 1; presses < 5 && !run(first->wait(clock_, in(3))); ++presses)
+        (void)context->cancel(first->id());
     ASSERT_TRUE(run(third->wait(clock_, in(20))));
     EXPECT_EQ(first->outcome().kind, RunOutcome::Kind::cancelled);
     EXPECT_EQ(result(third), "3");
