@@ -1,12 +1,13 @@
 """/execd/v1/contexts and /execd/v1/runs (docs/own-api-contexts.md)."""
 
 import base64
+import contextlib
 import json
-import time
 import uuid
 
 import pytest
 
+from harness import processes
 from harness.wire import build
 
 SSE = [("Accept", "text/event-stream")]
@@ -200,10 +201,8 @@ def test_a_client_that_leaves_keeps_or_interrupts_as_asked(daemon, context):
                                           "on_disconnect": "interrupt"}) as events:
         left = events.until("run")["run"]["id"]
         events.until("stream")
-    for _ in range(200):
-        if ask(daemon, "GET", f"/runs/{left}", 200)["state"] == "finished":
-            break
-        time.sleep(0.05)
+    with Events(daemon, "GET", f"/runs/{left}/outputs") as events:
+        events.until("end")
     assert ask(daemon, "GET", f"/runs/{left}", 200)["outcome"]["kind"] == "cancelled"
     assert ask(daemon, "GET", f"/runs/{kept}", 200)["outcome"]["kind"] == "ok"
     assert text(daemon, {"id": kept}) == "on\ndone\n"
@@ -213,12 +212,11 @@ def test_a_client_that_leaves_keeps_or_interrupts_as_asked(daemon, context):
 
 def press_until_ended(daemon, context, run):
     """Python loses a KeyboardInterrupt that strikes in a callback: like a person, presses again after two seconds."""
-    for press in range(200):
-        if ask(daemon, "GET", f"/runs/{run}", 200)["state"] == "finished":
+    for _ in range(5):
+        assert daemon.call("POST", f"/execd/v1/contexts/{context}/interrupt").status == 204
+        with contextlib.suppress(AssertionError):
+            processes.eventually(lambda: ask(daemon, "GET", f"/runs/{run}", 200)["state"] == "finished", 2)
             return
-        if press % 40 == 0:
-            assert daemon.call("POST", f"/execd/v1/contexts/{context}/interrupt").status == 204
-        time.sleep(0.05)
     raise AssertionError("five interrupts changed nothing")
 
 
@@ -294,11 +292,7 @@ def test_the_limit_of_contexts_is_clear(fresh_daemon):
 def test_idle_contexts_are_culled(fresh_daemon):
     daemon = fresh_daemon(env={"EXECD_CONTEXT_IDLE_TIMEOUT": "500ms"})
     ident = ask(daemon, "POST", "/contexts", 201, json={})["id"]
-    for _ in range(200):
-        if daemon.call("GET", f"/execd/v1/contexts/{ident}").status == 404:
-            return
-        time.sleep(0.05)
-    raise AssertionError("still there after 10 s")
+    processes.eventually(lambda: daemon.call("GET", f"/execd/v1/contexts/{ident}").status == 404, what="its end")
 
 
 def test_a_flood_is_declared_as_a_gap(daemon, context):
