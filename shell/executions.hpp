@@ -58,6 +58,13 @@ class Executions {
                                                            std::shared_ptr<Process> process, UniqueFd out,
                                                            UniqueFd err);
 
+    /// Moves one that runs without a group (an adopted one) into a cgroup of its own, its leader alone: call
+    /// it before that has children. What cannot be enforced, all of it where no group is to be had, is said
+    /// by Execution::not_enforced(). Memory it had before stays charged where it was. Code::gone after its
+    /// end, conflict when it has a group already.
+    [[nodiscard]] Task<Result<void>> contain(std::shared_ptr<Execution> execution, ResourceLimits limits,
+                                             std::shared_ptr<Cgroup> parent = nullptr);
+
     /// Takes over what another daemon's Execution::save() said (shell/execution_state.hpp). One that ran goes
     /// on with what `handover` brings, and is Lost without a process. invalid_argument: the state contradicts
     /// itself; already_exists: the id.

@@ -1,6 +1,7 @@
-#include "shell/executions.hpp"
+#include <unistd.h>
 
 #include "shell/cgroup.hpp"
+#include "shell/executions.hpp"
 
 namespace execd::shell {
 
@@ -20,6 +21,46 @@ Result<std::shared_ptr<Execution>> Executions::adopt(ExecutionSpec spec, std::sh
     tell(ExecutionEvent::Kind::started, *execution);
     execution->began(std::move(process), spec.timeout);
     return execution;
+}
+
+namespace {
+std::vector<std::string> names_of(ResourceLimits const& limits) {
+    std::vector<std::string> out;
+    if (limits.memory) out.emplace_back("memory");
+    if (limits.pids) out.emplace_back("pids");
+    if (limits.cpu) out.emplace_back("cpu");
+    return out;
+}
+
+/// Into every hierarchy of the group, or it does not count: its limits would bind a part only.
+bool enter(Cgroup const& group, pid_t pid) {
+    std::string const text = std::to_string(pid);
+    bool entered = true;
+    for (int const procs : group.spawn_procs())
+        entered = ::write(procs, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && entered;
+    return entered;
+}
+}  // namespace
+
+Task<Result<void>> Executions::contain(std::shared_ptr<Execution> execution, ResourceLimits limits,
+                                       std::shared_ptr<Cgroup> parent) {
+    if (!execution->running() || !execution->process_ || !execution->process_->running())
+        co_return fail(Code::gone, "cgroup", "the execution has ended");
+    if (execution->cgroup_) co_return fail(Code::conflict, "cgroup", "the execution has one");
+    std::shared_ptr<Cgroup> group;
+    if (options_.cgroups) {
+        Reaper::Hold const hold(execution->process_);  // its number stays its own meanwhile
+        auto const work = [&]() -> std::shared_ptr<Cgroup> {
+            auto made = options_.cgroups->create(execution->id(), limits, parent);
+            if (!made || !enter(**made, execution->pid())) return nullptr;
+            return std::move(*made);
+        };
+        group = co_await loop_->pool().run(Lane::metadata, work);
+    }
+    if (!execution->running()) co_return fail(Code::gone, "cgroup", "the execution has ended");
+    execution->not_enforced_ = group ? group->not_enforced() : names_of(limits);
+    execution->cgroup_ = std::move(group);
+    co_return Result<void>();
 }
 
 }  // namespace execd::shell

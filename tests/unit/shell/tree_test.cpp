@@ -207,6 +207,37 @@ TEST_F(RealCgroups, MemoryLimitGivesAnOomVerdict) {
     EXPECT_TRUE(told);
 }
 
+/// Starts a process without a group that waits for a line, and moves it into one, as an adopted one is.
+std::shared_ptr<Execution> contained_later(Harness& h, std::string const& text, ResourceLimits limits) {
+    auto spec = h.shell("read x; " + text);
+    spec.input = Input::pipe;
+    auto run = h.start(std::move(spec));
+    auto const moved = h.run(h.executions.contain(run, limits));
+    EXPECT_TRUE(moved.has_value()) << moved.error().message();
+    EXPECT_TRUE(h.run(run->write("go\n", h.soon())).has_value());
+    return run;
+}
+
+TEST_F(RealCgroups, WhatIsContainedLaterHasItsLimits) {
+    auto const opts = options();
+    if (!can(opts, "memory")) GTEST_SKIP() << "cgroup memory limits cannot be made here";
+    Harness h(nullptr, opts);
+    std::string const text =
+        "head -c 200000000 /dev/zero | tail -c 200000000 >/dev/null; exit ${PIPESTATUS[1]}";
+    auto run = contained_later(h, text, {32U << 20, 50, 1.0});
+    EXPECT_TRUE(run->not_enforced().empty());
+    EXPECT_EQ(h.run(h.executions.contain(run, {})).error().code, Code::conflict);
+    EXPECT_EQ(h.verdict(run).kind(), "oom_killed");
+    EXPECT_EQ(h.run(h.executions.contain(run, {})).error().code, Code::gone);
+}
+
+TEST(Cgroups, WhatCannotBeContainedSaysWhatIsNotEnforced) {
+    Harness h;
+    auto run = contained_later(h, "exit 3", {32U << 20, {}, 1.0});
+    EXPECT_EQ(run->not_enforced(), (std::vector<std::string>{"memory", "cpu"}));
+    EXPECT_EQ(h.verdict(run).kind(), "exited");
+}
+
 TEST_F(RealCgroups, AForkBombStaysInItsLimit) {
     auto const opts = options();
     if (!can(opts, "pids")) GTEST_SKIP() << "cgroup pids limits cannot be made here";
