@@ -394,9 +394,31 @@ Task<Result<std::string_view>> Connection::Body::next() {
     co_return piece;
 }
 
+// A client that sends a byte now and then is not one that is still there for the whole of its body.
+Deadline Connection::Body::progress_deadline() const {
+    auto const& server = connection_.server_;
+    auto const& limits = server.limits_;
+    Call const* const call = connection_.running_;
+    bool const conversation =
+        chunks_ && call != nullptr && call->row != nullptr && call->row->body == BodyPolicy::raw;
+    Duration patience = limits.body_progress;
+    if (!conversation && limits.body_rate > 0) {
+        constexpr std::uint64_t kLongest = 1'000'000;  // seconds
+        std::chrono::seconds const earned(std::min(received_ / limits.body_rate, kLongest));
+        patience = std::min(patience, limits.body_progress + earned - waited_);
+    }
+    return Deadline::in(server.loop_->clock(), patience);
+}
+
+void Connection::Body::count(TimePoint since, Result<std::size_t> const& got) {
+    waited_ += connection_.server_.loop_->clock().now() - since;
+    if (got) received_ += *got;
+}
+
 Task<Result<void>> Connection::Body::more() {
-    auto& server = connection_.server_;
-    auto got = co_await connection_.fill(Deadline::in(server.loop_->clock(), server.limits_.body_progress));
+    TimePoint const since = connection_.server_.loop_->clock().now();
+    auto got = co_await connection_.fill(progress_deadline());
+    count(since, got);
     if (!got) {
         bool const ours = got.error().code == Code::timed_out || got.error().code == Code::exhausted;
         if (!ours) connection_.peer_gone_ = true;
@@ -416,10 +438,11 @@ Task<Result<std::string_view>> Connection::Body::next_of_length() {
         (large_ || large_held_.grow_to(kLargeRead))) {
         // Straight from the socket into a large block: no copy, few calls.
         if (!large_) large_ = std::make_unique_for_overwrite<char[]>(kLargeRead);
-        auto& server = connection_.server_;
+        TimePoint const since = connection_.server_.loop_->clock().now();
         auto got = co_await connection_.stream_.read_some(
             {large_.get(), static_cast<std::size_t>(std::min<std::uint64_t>(kLargeRead, left_))},
-            Deadline::in(server.loop_->clock(), server.limits_.body_progress));
+            progress_deadline());
+        count(since, got);
         if (got && *got > 0) {
             left_ -= *got;
             done_ = left_ == 0;

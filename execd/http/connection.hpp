@@ -115,12 +115,17 @@ class Connection::Body final : public BodyReader {
     Task<Result<std::string_view>> next_of_length();
     Task<Result<std::string_view>> next_chunk();
     Task<Result<void>> more();
+    /// Until when the next bytes have to come.
+    [[nodiscard]] Deadline progress_deadline() const;
+    void count(TimePoint since, Result<std::size_t> const& got);
 
     struct Chunks;
     Connection& connection_;
     std::uint64_t limit_;
     std::uint64_t taken_ = 0;
     std::uint64_t left_ = 0;
+    std::uint64_t received_ = 0;  // bytes that had to be waited for
+    Duration waited_{};           // for them; not the time that the handler took
     std::size_t to_consume_ = 0;  // bytes of the connection's buffer that the last view covered
     bool done_ = false;
     bool must_continue_ = false;

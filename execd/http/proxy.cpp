@@ -1,6 +1,7 @@
 #include "execd/http/proxy.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/both.hpp"
 #include "execd/http/chunked.hpp"
@@ -14,7 +15,9 @@ namespace {
 
 ledger::Name const kUpstreams{"http.upstream"};
 constexpr std::size_t kSmallAnswer = 64U << 10;  // bytes: sent whole, with its length
-constexpr std::size_t kBlock = 256U << 10;
+constexpr std::size_t kFirstRoom = 16U << 10;    // bytes: holds the heads, small answers and events
+constexpr std::size_t kLargeRoom = 256U << 10;   // for bodies that come faster than that
+constexpr std::size_t kLeastRead = 1U << 10;
 
 bool hop_by_hop(std::string_view name) {
     for (std::string_view hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
@@ -46,27 +49,48 @@ Failure unreachable(unsigned short port, std::string_view why) {
 struct ReverseProxy::Upstream {
     std::unique_ptr<Stream> stream;
     unsigned short port = 0;
-    std::string buffer;
+    std::unique_ptr<char[]> room;  // of `size` bytes; [begin, end) are unread
+    std::size_t size = 0;
     std::size_t begin = 0;
+    std::size_t end = 0;
+    bool filled = false;  // by the last read: there may be more
     bool reused = false;
     TimePoint idle_since{};
     ledger::Token token{kUpstreams};
 
-    [[nodiscard]] std::string_view buffered() const { return std::string_view(buffer).substr(begin); }
+    [[nodiscard]] std::string_view buffered() const { return {room.get() + begin, end - begin}; }
     void consume(std::size_t n) {
         begin += n;
-        if (begin == buffer.size()) {
-            buffer.clear();
-            begin = 0;
-        }
+        if (begin == end) begin = end = 0;
     }
-    /// Appends more; false at the end or on error.
-    Task<Result<std::size_t>> more(Deadline deadline, std::size_t step = 16U << 10) {
-        std::size_t const had = buffer.size();
-        buffer.resize(had + step);
-        auto got = co_await stream->read_some({buffer.data() + had, step}, deadline);
-        buffer.resize(had + (got ? *got : 0));
+    /// Reads on behind what is buffered; 0 at the end. What comes faster than it is read gets more room, up
+    /// to `most`.
+    Task<Result<std::size_t>> more(Deadline deadline, std::size_t most = kFirstRoom) {
+        std::size_t const kept = end - begin;
+        std::size_t wanted = size;
+        if (filled && size < most) wanted = std::min(size * 4, most);
+        if (wanted < kept + kLeastRead) wanted = kept + kFirstRoom;
+        if (wanted > size) {
+            auto larger = std::make_unique_for_overwrite<char[]>(wanted);
+            if (kept > 0) std::memcpy(larger.get(), room.get() + begin, kept);
+            room = std::move(larger);
+            size = wanted;
+        } else if (begin > 0 && kept > 0) {
+            std::memmove(room.get(), room.get() + begin, kept);
+        }
+        begin = 0;
+        end = kept;
+        auto got = co_await stream->read_some({room.get() + end, size - end}, deadline);
+        filled = got && *got == size - end;
+        if (got) end += *got;
         co_return got;
+    }
+    /// Before it waits in the pool: what one large answer took is not kept.
+    void rest() {
+        filled = reused = false;
+        if (size <= kFirstRoom) return;
+        room.reset();
+        size = begin = end = 0;
     }
 };
 
@@ -111,11 +135,11 @@ std::size_t ReverseProxy::idle_upstreams() const {
     return n;
 }
 
-Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::take(unsigned short port, bool fresh) {
+std::unique_ptr<ReverseProxy::Upstream> ReverseProxy::take(unsigned short port) {
     auto& pool = idle_[port];
     TimePoint const oldest = loop_->clock().now() - options_.keep_idle;
     while (!pool.empty() && pool.front()->idle_since < oldest) pool.pop_front();
-    while (!fresh && !pool.empty()) {
+    while (!pool.empty()) {
         auto upstream = std::move(pool.back());
         pool.pop_back();
         // A server that closed it meanwhile has left an end to read; stray bytes would answer the wrong
@@ -125,8 +149,12 @@ Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::take(unsigne
         auto probe = upstream->stream->try_read({&byte, 1}, would_block);
         if (!probe || !would_block) continue;
         upstream->reused = true;
-        co_return upstream;
+        return upstream;
     }
+    return nullptr;
+}
+
+Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::connect(unsigned short port) {
     Deadline const deadline = Deadline::in(loop_->clock(), options_.connect);
     auto stream = co_await Stream::connect(*loop_, "127.0.0.1", port, deadline);
     if (!stream) {
@@ -144,7 +172,7 @@ Task<Result<std::unique_ptr<ReverseProxy::Upstream>>> ReverseProxy::take(unsigne
 void ReverseProxy::give_back(std::unique_ptr<Upstream> upstream) {
     auto& pool = idle_[upstream->port];
     upstream->idle_since = loop_->clock().now();
-    upstream->buffer.shrink_to_fit();
+    upstream->rest();
     pool.push_back(std::move(upstream));
     if (pool.size() > options_.idle_per_port) pool.pop_front();
 }
@@ -215,10 +243,17 @@ std::string ReverseProxy::request_head(Call const& call, std::string const& targ
 
 Task<Result<void>> ProxyExchange::begin(std::string const& head, bool fresh) {
     heard_ = false;
-    auto upstream = co_await proxy_.take(port_, fresh);
-    if (!upstream) co_return Failure(upstream.error());
-    upstream_ = std::move(*upstream);
-    co_return co_await upstream_->stream->write(head, options().stall);
+    if (!fresh) upstream_ = proxy_.take(port_);
+    if (fresh || !upstream_) {
+        auto upstream = co_await proxy_.connect(port_);
+        if (!upstream) co_return Failure(upstream.error());
+        upstream_ = std::move(*upstream);
+    }
+    iovec const piece{const_cast<char*>(head.data()), head.size()};
+    auto const sent = upstream_->stream->try_write(std::span(&piece, 1));
+    if (!sent) co_return Failure(sent.error());
+    if (*sent == head.size()) co_return Result<void>();
+    co_return co_await upstream_->stream->write(std::string_view(head).substr(*sent), options().stall);
 }
 
 Task<Result<void>> ProxyExchange::read_head(bool to_head) {
@@ -333,7 +368,7 @@ Task<Result<void>> ProxyExchange::relay_body(Writer& writer) {
             body_done_ = scan_.body == BodyKind::length && left == 0;
         }
         if (body_done_) break;
-        auto got = co_await upstream_->more(Deadline::never(), kBlock);
+        auto got = co_await upstream_->more(Deadline::never(), kLargeRoom);
         if (!got) co_return Failure(got.error());
         if (*got > 0) continue;
         if (scan_.body == BodyKind::until_close) break;

@@ -44,7 +44,9 @@ class ReverseProxy {
 
   private:
     friend class ProxyExchange;
-    Task<Result<std::unique_ptr<Upstream>>> take(unsigned short port, bool fresh);
+    /// One that waits and is still good, or null.
+    std::unique_ptr<Upstream> take(unsigned short port);
+    Task<Result<std::unique_ptr<Upstream>>> connect(unsigned short port);
     void give_back(std::unique_ptr<Upstream> upstream);
     std::string without_credentials(std::string target) const;
     std::string request_head(Call const& call, std::string const& target) const;

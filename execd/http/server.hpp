@@ -24,7 +24,10 @@ struct Limits {
     Duration head = std::chrono::seconds(30);   // from a request's first byte to its empty line
     Duration idle = std::chrono::seconds(120);  // between requests (clients keep theirs for 30 to 60 s)
     Duration body_progress = std::chrono::seconds(60);  // without a byte of the body
-    Duration write_stall = std::chrono::seconds(60);    // without the client taking a byte
+    /// Bytes a second that a body must bring on average once body_progress was spent on waiting for it. Not
+    /// for a chunked body that the handler reads as it comes: that may be a conversation.
+    std::uint64_t body_rate = 100;
+    Duration write_stall = std::chrono::seconds(60);  // without the client taking a byte
     Duration linger = std::chrono::seconds(5);  // reading on after the last answer, so that it is not reset
     std::uint64_t requests_per_connection = 1'000'000;
     std::uint64_t drain_body = 256U << 10;  // unread body bytes swallowed to keep a connection alive

@@ -175,6 +175,46 @@ TEST(Connection, StalledBodyIs408) {
     EXPECT_EQ(status_of(c.receive()), 408);
 }
 
+// A byte every 50 s would hold its connection for ever if only silence counted.
+TEST(Connection, BodiesThatTrickleInAre408) {
+    std::string const head = "POST /echo HTTP/1.1\r\nHost: x\r\n";
+    Row whole = echo_row();
+    whole.body = BodyPolicy::json;
+    for (bool const chunked : {false, true}) {
+        Harness h({chunked ? whole : echo_row()});
+        Client c = h.connect();
+        c.send(head + (chunked ? "Transfer-Encoding: chunked\r\n\r\n" : "Content-Length: 100000\r\n\r\n"));
+        std::string got;
+        int turns = 0;
+        for (; got.empty() && turns < 10; ++turns) {
+            h.clock.advance(50s);
+            c.try_send(chunked ? "1\r\na\r\n" : "a");
+            h.clock.settle();
+            got += c.receive();
+        }
+        EXPECT_EQ(status_of(got), 408) << chunked;
+        EXPECT_EQ(turns, 2) << chunked;
+    }
+}
+
+TEST(Connection, SlowButSteadyBodiesAndConversationsAreServed) {
+    Harness h({echo_row()});
+    Client steady = h.connect();
+    steady.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n");
+    Client talk = h.connect();
+    talk.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int turn = 0; turn < 12; ++turn) {  // ten minutes
+        h.clock.advance(50s);
+        steady.send(std::string(5000, 's'));
+        talk.send("1\r\nt\r\n");
+        h.clock.settle();
+    }
+    talk.send("0\r\n\r\n");
+    h.clock.settle();
+    EXPECT_EQ(body_of(steady.receive()), std::string(60000, 's'));
+    EXPECT_EQ(body_of(talk.receive()), std::string(12, 't'));
+}
+
 TEST(Connection, BodiesOverTheRowsLimitAreRefusedBeforeTheyAreRead) {
     Row row = echo_row();
     row.body_limit = 4;
