@@ -6,6 +6,13 @@ if(EXECD_STATIC)
 endif()
 find_package(OpenSSL REQUIRED)
 
+# RSA only (execd/auth/rsa.cpp): libcrypto's would bring its provider, 3 MB.
+if(EXECD_STATIC)
+  find_library(EXECD_MBEDCRYPTO NAMES libmbedcrypto.a REQUIRED)
+else()
+  find_library(EXECD_MBEDCRYPTO NAMES mbedcrypto REQUIRED)
+endif()
+
 # libzmq: Debian's archive pulls in gssapi, pgm, norm and sodium, so the static build has its own (scripts/deps).
 add_library(zmq_lib INTERFACE)
 if(EXECD_STATIC)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/base64.hpp"
 #include "fs/content.hpp"
 #include "fs/diff.hpp"
 #include "fs/reader.hpp"

@@ -1,11 +1,11 @@
 #include "fs/text.hpp"
 
-#include <openssl/evp.h>
-
 #include <array>
 #include <cstring>
 #include <memory>
 
+#include "base/base64.hpp"
+#include "base/digest.hpp"
 #include "base/utf8.hpp"
 #include "fs/content.hpp"
 
@@ -16,7 +16,6 @@ namespace {
 constexpr std::string_view kBom8 = "\xEF\xBB\xBF";
 constexpr std::string_view kBomLe = "\xFF\xFE";
 constexpr std::string_view kBomBe = "\xFE\xFF";
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 void append_utf8(std::string& out, std::uint32_t c) {
     if (c < 0x80) {
@@ -146,7 +145,11 @@ Result<std::string> decode_text(std::string_view bytes, Encoding encoding) {
 }
 
 Result<std::string> encode_text(std::string_view text, Encoding encoding) {
-    if (encoding == Encoding::base64) return base64_decode(text);
+    if (encoding == Encoding::base64) {
+        auto bytes = base64_decode(text, {.spaces = true});
+        if (!bytes) return bad("not base64, or cut off");
+        return *std::move(bytes);
+    }
     if (encoding == Encoding::utf8 || encoding == Encoding::detect) return std::string(text);
     if (auto const good = valid_utf8_prefix(text); good != text.size())
         return bad("not UTF-8 at byte " + std::to_string(good));
@@ -162,90 +165,19 @@ Result<std::string> encode_text(std::string_view text, Encoding encoding) {
     return out;
 }
 
-std::string base64_encode(std::string_view bytes) {
-    std::string out;
-    out.reserve((bytes.size() + 2) / 3 * 4);
-    std::uint32_t group = 0;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::size_t const n = std::min<std::size_t>(3, bytes.size() - i);
-        group = 0;
-        for (std::size_t k = 0; k < 3; ++k)
-            group = group << 8U | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0U);
-        for (std::size_t k = 0; k < 4; ++k) out += k <= n ? kAlphabet[group >> (18 - 6 * k) & 63U] : '=';
-    }
-    return out;
-}
-
-Result<std::string> base64_decode(std::string_view text) {
-    static auto const table = [] {
-        std::array<std::int8_t, 256> values{};
-        values.fill(-1);
-        for (std::size_t i = 0; i < kAlphabet.size(); ++i)
-            values[static_cast<unsigned char>(kAlphabet[i])] = static_cast<std::int8_t>(i);
-        values['-'] = 62;
-        values['_'] = 63;
-        return values;
-    }();
-    std::string out;
-    out.reserve(text.size() / 4 * 3);
-    std::uint32_t group = 0;
-    int bits = 0;
-    std::size_t digits = 0;
-    std::size_t padding = 0;
-    for (char const c : text) {
-        if (c == ' ' || c == '\t' || c == '\r' || c == '\n') continue;
-        if (c == '=') {
-            ++padding;
-            continue;
-        }
-        int const value = table[static_cast<unsigned char>(c)];
-        if (value < 0 || padding > 0) return bad("not base64");
-        ++digits;
-        group = group << 6U | static_cast<std::uint32_t>(value);
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out += static_cast<char>(group >> static_cast<unsigned>(bits) & 0xFFU);
-        }
-    }
-    if (digits % 4 == 1 || padding > 2 || (padding > 0 && (digits + padding) % 4 != 0))
-        return bad("base64 is cut off");
-    return out;
-}
-
-namespace {
-std::string hex_of(unsigned char const* raw, unsigned size) {
-    std::string out;
-    for (unsigned i = 0; i < size; ++i) {
-        out += "0123456789abcdef"[raw[i] >> 4U];
-        out += "0123456789abcdef"[raw[i] & 15U];
-    }
-    return out;
-}
-}  // namespace
-
-std::string sha256_hex(std::string_view bytes) {
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    EVP_Digest(bytes.data(), bytes.size(), raw, &size, EVP_sha256(), nullptr);
-    return hex_of(raw, size);
-}
+std::string sha256_hex(std::string_view bytes) { return hex(sha256(bytes)); }
 
 Result<std::string> sha256_of_file(int fd) {
-    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> const context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-    EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+    Sha256 hash;
     std::string buffer(std::size_t{256} * 1024, '\0');
     for (std::int64_t at = 0;;) {
         auto const n = read_at(fd, buffer, at);
         if (!n) return Failure(n.error());
         if (*n == 0) break;
-        EVP_DigestUpdate(context.get(), buffer.data(), *n);
+        hash.update({buffer.data(), *n});
         at += static_cast<std::int64_t>(*n);
     }
-    unsigned char raw[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context.get(), raw, &size);
-    return hex_of(raw, size);
+    return hex(hash.finish());
 }
 
 }  // namespace execd::fs

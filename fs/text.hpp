@@ -28,12 +28,9 @@ enum class Encoding : std::uint8_t {
 /// Bytes of a file as UTF-8 text without BOM (base64: as base64). decode when they are not what `encoding`
 /// says.
 [[nodiscard]] Result<std::string> decode_text(std::string_view bytes, Encoding encoding);
-/// Back to bytes: decode when a character has no place in `encoding`, or the base64 is broken.
+/// Back to bytes: decode when a character has no place in `encoding`, or the base64 is broken (white space in
+/// it is passed over, padding optional, the URL alphabet taken too).
 [[nodiscard]] Result<std::string> encode_text(std::string_view text, Encoding encoding);
-
-[[nodiscard]] std::string base64_encode(std::string_view bytes);
-/// White space is ignored, padding optional, the URL alphabet taken too.
-[[nodiscard]] Result<std::string> base64_decode(std::string_view text);
 
 /// Lower-case hex SHA-256.
 [[nodiscard]] std::string sha256_hex(std::string_view bytes);

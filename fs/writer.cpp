@@ -1,7 +1,6 @@
 #include "fs/writer.hpp"
 
-#include <openssl/evp.h>
-
+#include "base/digest.hpp"
 #include "base/event.hpp"
 #include "fs/cached.hpp"
 #include "fs/content.hpp"
@@ -14,28 +13,6 @@ namespace {
 constexpr std::size_t kPart = 256 * 1024;
 constexpr std::size_t kSmall = 64 * 1024;
 constexpr std::size_t kAtOnce = 512 * 1024;  // into memory by the reactor: a third of a millisecond
-
-class Sha256 {
-  public:
-    Sha256() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-        EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-    }
-    void update(std::span<char const> bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
-    std::string hex() {
-        unsigned char raw[EVP_MAX_MD_SIZE];
-        unsigned size = 0;
-        EVP_DigestFinal_ex(context_.get(), raw, &size);
-        std::string out;
-        for (unsigned i = 0; i < size; ++i) {
-            out += "0123456789abcdef"[raw[i] >> 4U];
-            out += "0123456789abcdef"[raw[i] & 15U];
-        }
-        return out;
-    }
-
-  private:
-    std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
 
 }  // namespace
 
@@ -66,7 +43,7 @@ struct Writer::State {
     }
 
     Result<void> put(std::span<char const> bytes) {
-        if (hash) hash->update(bytes);
+        if (hash) hash->update({bytes.data(), bytes.size()});
         auto ok = staged->how == StagedAs::direct
                       ? write_stream(staged->fd.get(), bytes)
                       : write_all(staged->fd.get(), bytes, static_cast<std::int64_t>(offset));
@@ -208,7 +185,8 @@ Task<Result<Written>> Writer::commit() {
     if (!state->staged && state->size <= kSmall) {
         if (state->hash) {
             state->hash->update(state->filling);
-            if (state->hash->hex() != *options.sha256) co_return fail(Code::conflict, "sha256", options.path);
+            if (hex(state->hash->finish()) != *options.sha256)
+                co_return fail(Code::conflict, "sha256", options.path);
         }
         PutFile put{options, std::move(state->filling)};
         if (state->files->local() && put.quick()) co_return put.run();
@@ -218,7 +196,7 @@ Task<Result<Written>> Writer::commit() {
         if (auto ok = co_await hand_over(); !ok) co_return Failure(ok.error());
     if (auto ok = co_await finish_part(); !ok) co_return Failure(ok.error());
     if (auto ok = co_await open(); !ok) co_return Failure(ok.error());
-    if (state->hash && state->hash->hex() != *options.sha256)
+    if (state->hash && hex(state->hash->finish()) != *options.sha256)
         co_return fail(Code::conflict, "sha256", options.path);
     Commit commit{options, std::move(*state->staged), state->size};
     state->staged.reset();

@@ -1,13 +1,9 @@
 #include "kernels/message.hpp"
 
-#include <openssl/core_names.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-
 #include <cstdio>
 
 #include "base/check.hpp"
+#include "base/digest.hpp"
 #include "base/ids.hpp"
 
 namespace execd::kernels {
@@ -17,58 +13,24 @@ namespace {
 constexpr std::string_view kDelimiter = "<IDS|MSG>";
 constexpr std::size_t kJsonParts = 4;  // header, parent_header, metadata, content
 
-struct MacFree {
-    void operator()(EVP_MAC* mac) const { EVP_MAC_free(mac); }
-    void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
-};
-using Mac = std::unique_ptr<EVP_MAC, MacFree>;
-using MacContext = std::unique_ptr<EVP_MAC_CTX, MacFree>;
-
 }  // namespace
 
 struct Signer::Impl {
-    Mac mac;
-    MacContext keyed;
+    HmacSha256 keyed;
 };
 
-Signer::Signer(std::string_view key) : impl_(std::make_unique<Impl>()) {
+Signer::Signer(std::string_view key) : impl_(std::make_unique<Impl>(Impl{HmacSha256(key)})) {
     EXECD_REQUIRE(!key.empty());
-    impl_->mac.reset(EVP_MAC_fetch(nullptr, OSSL_MAC_NAME_HMAC, nullptr));
-    EXECD_REQUIRE(impl_->mac != nullptr);
-    impl_->keyed.reset(EVP_MAC_CTX_new(impl_->mac.get()));
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-                           OSSL_PARAM_construct_end()};
-    EXECD_REQUIRE(EVP_MAC_init(impl_->keyed.get(), reinterpret_cast<unsigned char const*>(key.data()),
-                               key.size(), params) == 1);
 }
 
 Signer::~Signer() = default;
 
 std::string Signer::sign(std::span<std::string_view const> parts) const {
-    // A copy per message: the keyed context stays untouched, so threads may share the Signer.
-    MacContext const context(EVP_MAC_CTX_dup(impl_->keyed.get()));
-    EXECD_REQUIRE(context != nullptr);
-    for (auto part : parts)
-        EVP_MAC_update(context.get(), reinterpret_cast<unsigned char const*>(part.data()), part.size());
-    std::array<unsigned char, 32> digest{};
-    std::size_t size = 0;
-    EXECD_REQUIRE(EVP_MAC_final(context.get(), digest.data(), &size, digest.size()) == 1 &&
-                  size == digest.size());
-    static constexpr char kHex[] = "0123456789abcdef";
-    std::string out;
-    out.reserve(2 * size);
-    for (unsigned char byte : digest) {
-        out += kHex[byte >> 4];
-        out += kHex[byte & 15];
-    }
-    return out;
+    return hex(impl_->keyed.sign(parts));
 }
 
 bool Signer::verify(std::string_view signature, std::span<std::string_view const> parts) const {
-    if (signature.size() != 64) return false;
-    std::string const wanted = sign(parts);
-    return CRYPTO_memcmp(signature.data(), wanted.data(), wanted.size()) == 0;
+    return same_bytes(signature, sign(parts));
 }
 
 std::string_view to_string(Rejection why) noexcept {

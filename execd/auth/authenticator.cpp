@@ -1,7 +1,5 @@
 #include "execd/auth/authenticator.hpp"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -78,7 +76,7 @@ std::string take(char** environment, std::string_view name) {
         if (entry.size() <= name.size() || entry[name.size()] != '=' || !entry.starts_with(name)) continue;
         auto const value = entry.substr(name.size() + 1);
         if (out.empty()) out = trimmed(value);
-        OPENSSL_cleanse(*at + name.size() + 1, value.size());
+        wipe_memory(*at + name.size() + 1, value.size());
     }
     return out;
 }

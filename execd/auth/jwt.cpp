@@ -1,28 +1,21 @@
 #include "execd/auth/jwt.hpp"
 
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "execd/auth/base64.hpp"
+#include "base/base64.hpp"
+#include "execd/auth/rsa.hpp"
 
 namespace execd::auth {
 
 namespace {
 
 constexpr std::string_view kWhere = "jwt";
-constexpr int kMinBits = 2048;
-
-struct EvpContextFree {
-    void operator()(EVP_MD_CTX* p) const { EVP_MD_CTX_free(p); }
-};
-struct BioFree {
-    void operator()(BIO* p) const { BIO_free(p); }
-};
+// Strict: two texts for the same bytes would make two names of one token.
+std::optional<std::string> part_of_token(std::string_view encoded) {
+    if (encoded.ends_with('=')) return std::nullopt;
+    return base64_decode(encoded, {.alphabet = Base64::url, .spare_bits = false});
+}
 
 Failure refuse(std::string why) { return fail(Code::permission_denied, kWhere, std::move(why)); }
 
@@ -47,8 +40,8 @@ bool too_deep(std::string_view json, int limit) {
 }
 
 std::optional<nlohmann::json> object_of(std::string_view encoded) {
-    auto const text = base64_decode(encoded, Alphabet::url);
-    if (!text || encoded.ends_with('=') || too_deep(*text, JwtVerifier::kMaxDepth)) return std::nullopt;
+    auto const text = part_of_token(encoded);
+    if (!text || too_deep(*text, JwtVerifier::kMaxDepth)) return std::nullopt;
     auto json = nlohmann::json::parse(*text, nullptr, false);
     if (!json.is_object()) return std::nullopt;
     return json;
@@ -67,32 +60,20 @@ std::optional<WallTime> time_of(nlohmann::json const& claims, char const* name) 
 
 }  // namespace
 
-struct JwtVerifier::Key {
-    EVP_PKEY* key = nullptr;
-    ~Key() { EVP_PKEY_free(key); }
-};
-
 Result<JwtVerifier> JwtVerifier::from_public_key(std::string_view text) {
     constexpr std::size_t kMaxKey = 64 * 1024;
     if (text.size() > kMaxKey) return fail(Code::too_large, kWhere, "the public key is too long");
     std::string pem(text);
     if (pem.find("-----BEGIN") == std::string::npos) {
-        std::erase_if(pem, [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; });
-        auto decoded = base64_decode(pem, Alphabet::standard);
+        auto decoded =
+            base64_decode(pem, {.alphabet = Base64::standard, .spaces = true, .spare_bits = false});
         if (!decoded) return fail(Code::decode, kWhere, "the public key is neither PEM nor base64 of PEM");
         pem = std::move(*decoded);
     }
-    std::unique_ptr<BIO, BioFree> const bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-    auto key = std::make_shared<Key>();
-    if (bio) key->key = PEM_read_bio_PUBKEY(bio.get(), nullptr, nullptr, nullptr);
-    ERR_clear_error();
-    if (key->key == nullptr) return fail(Code::decode, kWhere, "the public key cannot be read");
-    if (EVP_PKEY_get_base_id(key->key) != EVP_PKEY_RSA)
-        return fail(Code::decode, kWhere, "the public key is not RSA");
-    if (EVP_PKEY_get_bits(key->key) < kMinBits)
-        return fail(Code::decode, kWhere, "the public key has fewer than 2048 bits");
+    auto key = RsaKey::from_pem(pem);
+    if (!key) return Failure(key.error());
     JwtVerifier out;
-    out.key_ = std::move(key);
+    out.key_ = *std::move(key);
     return out;
 }
 
@@ -111,16 +92,9 @@ Result<JwtClaims> JwtVerifier::verify(std::string_view token, WallTime now) cons
         return refuse("algorithm is not RS256");
     if (header->contains("crit")) return refuse("critical extension");
 
-    auto const signature = base64_decode(token.substr(second + 1), Alphabet::url);
-    if (!signature || token.ends_with('=')) return refuse("malformed signature");
-    auto const signed_part = token.substr(0, second);
-    std::unique_ptr<EVP_MD_CTX, EvpContextFree> const context(EVP_MD_CTX_new());
-    bool const good =
-        context && EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key_->key) == 1 &&
-        EVP_DigestVerify(context.get(), reinterpret_cast<unsigned char const*>(signature->data()),
-                         signature->size(), reinterpret_cast<unsigned char const*>(signed_part.data()),
-                         signed_part.size()) == 1;
-    ERR_clear_error();
+    auto const signature = part_of_token(token.substr(second + 1));
+    if (!signature) return refuse("malformed signature");
+    bool const good = key_->verifies(*signature, sha256(token.substr(0, second)));
     if (!good) return refuse("wrong signature");
 
     auto const claims = object_of(token.substr(first + 1, second - first - 1));

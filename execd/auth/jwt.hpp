@@ -1,16 +1,16 @@
-// JSON Web Tokens, RS256 only (contracts/aio.md, 3.3.1 and 10 item 13). The signature is verified by OpenSSL
-// (EVP). cpp-jwt was looked at and not taken: it reads the system's clock instead of ours, ignores `crit`,
-// and lets the JSON library's exceptions out on claims of a wrong type.
+// JSON Web Tokens, RS256 only (contracts/aio.md, 3.3.1 and 10 item 13). The signature is verified by mbedTLS
+// (rsa.hpp). cpp-jwt was looked at and not taken: it reads the system's clock instead of ours, ignores
+// `crit`, and lets the JSON library's exceptions out on claims of a wrong type.
 //
-// Pure: time is an argument. Thread: any.
+// Pure: time is an argument. Thread: one at a time (rsa.hpp).
 #pragma once
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/clock.hpp"
 #include "base/error.hpp"
+#include "execd/auth/rsa.hpp"
 
 namespace execd::auth {
 
@@ -33,8 +33,7 @@ class JwtVerifier {
     [[nodiscard]] Result<JwtClaims> verify(std::string_view token, WallTime now) const;
 
   private:
-    struct Key;
-    std::shared_ptr<Key const> key_;
+    std::optional<RsaKey> key_;
 };
 
 }  // namespace execd::auth

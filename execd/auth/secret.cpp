@@ -1,48 +1,14 @@
 #include "execd/auth/secret.hpp"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include <algorithm>
-
-#include "base/check.hpp"
 
 namespace execd::auth {
 
-Digest sha256(std::string_view bytes) {
-    Digest out{};
-    unsigned size = 0;
-    int const ok = EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), &size,
-                              EVP_sha256(), nullptr);
-    EXECD_REQUIRE(ok == 1 &&
-                  size == out.size());  // fails only without memory; a zero digest would match another one
-    return out;
-}
-
-Digest hmac_sha256(std::string_view key, std::string_view bytes) {
-    Digest out{};
-    unsigned size = 0;
-    auto const* done = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-                            reinterpret_cast<unsigned char const*>(bytes.data()), bytes.size(),
-                            reinterpret_cast<unsigned char*>(out.data()), &size);
-    EXECD_REQUIRE(done != nullptr && size == out.size());
-    return out;
-}
-
-std::string hex(std::span<std::byte const> bytes) {
-    static constexpr char kDigits[] = "0123456789abcdef";
-    std::string out;
-    out.reserve(bytes.size() * 2);
-    for (std::byte const b : bytes) {
-        out += kDigits[std::to_integer<unsigned>(b) >> 4];
-        out += kDigits[std::to_integer<unsigned>(b) & 15];
-    }
-    return out;
-}
-
 bool same(Digest const& a, Digest const& b) noexcept {
-    return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+    auto const text = [](Digest const& d) {
+        return std::string_view(reinterpret_cast<char const*>(d.data()), d.size());
+    };
+    return same_bytes(text(a), text(b));
 }
 bool same_text(std::string_view a, std::string_view b) { return same(sha256(a), sha256(b)); }
 
@@ -58,12 +24,12 @@ Secret& Secret::operator=(Secret&& other) noexcept {
 }
 bool Secret::matches(std::string_view presented) const { return !empty() && same_text(reveal(), presented); }
 void Secret::wipe() noexcept {
-    if (!bytes_.empty()) OPENSSL_cleanse(bytes_.data(), bytes_.size());
+    if (!bytes_.empty()) wipe_memory(bytes_.data(), bytes_.size());
     bytes_.clear();
 }
 
 void wipe(std::string& text) noexcept {
-    OPENSSL_cleanse(text.data(), text.size());
+    wipe_memory(text.data(), text.size());
     text.clear();
 }
 

@@ -3,20 +3,19 @@
 //
 // Thread: any (immutable after construction).
 #pragma once
-#include <array>
-#include <cstddef>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/digest.hpp"
+
 namespace execd::auth {
 
-using Digest = std::array<std::byte, 32>;
+using Digest = Sha256Digest;
+using execd::hex;
+using execd::hmac_sha256;
+using execd::sha256;
 
-[[nodiscard]] Digest sha256(std::string_view bytes);
-[[nodiscard]] Digest hmac_sha256(std::string_view key, std::string_view bytes);
-[[nodiscard]] std::string hex(std::span<std::byte const> bytes);
 /// Takes the same time whatever the bytes are.
 [[nodiscard]] bool same(Digest const& a, Digest const& b) noexcept;
 [[nodiscard]] bool same_text(std::string_view a, std::string_view b);

@@ -1,11 +1,11 @@
 #include "execd/http/ws_codec.hpp"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <cstring>
 
+#include "base/base64.hpp"
 #include "base/check.hpp"
+#include "base/digest.hpp"
 #include "execd/http/fields.hpp"
 
 namespace execd::http {
@@ -20,11 +20,9 @@ constexpr std::size_t kMaxControl = 125;
 
 bool known_opcode(std::uint8_t opcode) noexcept { return opcode <= 2 || (opcode >= 8 && opcode <= 10); }
 
-std::string base64(unsigned char const* bytes, std::size_t size) {
-    std::string out((size + 2) / 3 * 4 + 1, '\0');  // EVP_EncodeBlock adds a NUL
-    int const written =
-        EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes, static_cast<int>(size));
-    out.resize(static_cast<std::size_t>(written));
+std::string base64(void const* bytes, std::size_t size) {
+    std::string out;
+    append_base64(out, {static_cast<char const*>(bytes), size});
     return out;
 }
 
@@ -264,10 +262,8 @@ std::string ws_accept(std::string_view key) {
     static constexpr std::string_view kMagic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     std::string text(key);
     text += kMagic;
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned size = 0;
-    EXECD_REQUIRE(EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha1(), nullptr) == 1);
-    return base64(digest.data(), size);
+    auto const digest = sha1(text);
+    return base64(digest.data(), digest.size());
 }
 
 std::string ws_key(std::array<std::uint8_t, 16> const& random) {

@@ -50,9 +50,10 @@ void run(std::string_view input) {
         case 2: return static_cast<void>(JwtVerifier::from_public_key(input));
         case 3: return agentrun(input);
         default: {
-            for (auto const alphabet : {Alphabet::standard, Alphabet::url})
-                if (auto const bytes = base64_decode(input, alphabet))
-                    EXECD_REQUIRE(base64_decode(base64_encode(*bytes, alphabet), alphabet) == bytes);
+            for (auto const alphabet : {Base64::standard, Base64::url})
+                if (auto const bytes = base64_decode(input, {.alphabet = alphabet}))
+                    EXECD_REQUIRE(base64_decode(base64_encode(*bytes, alphabet), {.alphabet = alphabet}) ==
+                                  bytes);
             static_cast<void>(OriginPolicy().permits(input, "host", "POST", false));
         }
     }

@@ -22,7 +22,6 @@ void run(std::string_view input) {
         EXECD_REQUIRE(again && *again == *text);
         if (encoding == Encoding::latin1 || encoding == Encoding::base64) EXECD_REQUIRE(*bytes == input);
     }
-    (void)base64_decode(input);
     auto const half = input.size() / 2;
     auto const diff = unified_diff(input.substr(0, half), input.substr(half), "a", "b");
     EXECD_REQUIRE(diff.empty() == (input.substr(0, half) == input.substr(half)));

@@ -1,4 +1,5 @@
 // /execd/v1/files: text, edits, the editor tool and searches (docs/files.md).
+#include "base/base64.hpp"
 #include "base/utf8.hpp"
 #include "execd/dialects/own/files_parts.hpp"
 #include "fs/edit.hpp"
@@ -70,7 +71,7 @@ std::string octal_of(std::uint32_t mode) {
 EntryBody entry_body(fs::Entry const& entry) {
     EntryBody out;
     out.path = entry.path;
-    if (valid_utf8_prefix(entry.path) != entry.path.size()) out.path_base64 = fs::base64_encode(entry.path);
+    if (valid_utf8_prefix(entry.path) != entry.path.size()) out.path_base64 = base64_encode(entry.path);
     out.kind = static_cast<EntryKind>(entry.kind);
     out.size = entry.size;
     out.mtime_ns = entry.mtime_ns;

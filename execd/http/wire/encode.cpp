@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.hpp"
 #include "execd/http/wire/describe.hpp"
 #include "execd/http/wire/formats.hpp"
 #include "execd/http/wire/values.hpp"

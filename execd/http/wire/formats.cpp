@@ -1,26 +1,11 @@
 #include "execd/http/wire/formats.hpp"
 
-#include <array>
 #include <charconv>
 #include <cstdint>
 
 namespace execd::wire {
 
 namespace {
-
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-constexpr std::array<std::int8_t, 256> make_values() {
-    std::array<std::int8_t, 256> out{};
-    for (auto& v : out) v = -1;
-    for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
-        out[static_cast<unsigned char>(kAlphabet[i])] = static_cast<std::int8_t>(i);
-    }
-    out['-'] = 62;
-    out['_'] = 63;
-    return out;
-}
-constexpr auto kValues = make_values();
 
 void append_padded(std::string& out, unsigned value, int width) {
     char text[10];
@@ -73,49 +58,6 @@ bool take_offset(std::string_view text, std::chrono::minutes& offset) {
 }
 
 }  // namespace
-
-void append_base64(std::string& out, std::string_view bytes) {
-    auto const at = [bytes](std::size_t i) {
-        return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i]));
-    };
-    out.reserve(out.size() + (bytes.size() + 2) / 3 * 4);
-    std::size_t i = 0;
-    for (; i + 3 <= bytes.size(); i += 3) {
-        std::uint32_t const v = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
-        char const four[] = {kAlphabet[v >> 18], kAlphabet[v >> 12 & 63], kAlphabet[v >> 6 & 63],
-                             kAlphabet[v & 63]};
-        out.append(four, 4);
-    }
-    std::size_t const left = bytes.size() - i;
-    if (left == 0) return;
-    std::uint32_t const v = at(i) << 16 | (left == 2 ? at(i + 1) << 8 : 0);
-    out += kAlphabet[v >> 18];
-    out += kAlphabet[v >> 12 & 63];
-    out += left == 2 ? kAlphabet[v >> 6 & 63] : '=';
-    out += '=';
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-    if (text.size() % 4 == 0) {
-        for (int i = 0; i < 2 && text.ends_with('='); ++i) text.remove_suffix(1);
-    }
-    if (text.size() % 4 == 1) return std::nullopt;
-    std::string out;
-    out.reserve(text.size() / 4 * 3 + 2);
-    std::uint32_t bits = 0;
-    int have = 0;
-    for (char const c : text) {
-        std::int8_t const v = kValues[static_cast<unsigned char>(c)];
-        if (v < 0) return std::nullopt;
-        bits = bits << 6 | static_cast<std::uint32_t>(v);
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out += static_cast<char>(bits >> have & 0xFF);
-        }
-    }
-    return out;
-}
 
 void append_time(std::string& out, Timestamp time, TimeFormat format) {
     using namespace std::chrono;

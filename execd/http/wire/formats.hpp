@@ -1,4 +1,4 @@
-// Text forms of bytes and of time. Pure.
+// Text forms of time. Pure.
 #pragma once
 #include <optional>
 #include <string>
@@ -7,10 +7,6 @@
 #include "execd/http/wire/ops.hpp"
 
 namespace execd::wire {
-
-void append_base64(std::string& out, std::string_view bytes);
-/// Both alphabets, padding optional, nothing else (no line breaks).
-[[nodiscard]] std::optional<std::string> decode_base64(std::string_view text);
 
 /// Appends in one of the text formats (rfc3339: UTC "Z", fraction without trailing zeros, as Go writes).
 void append_time(std::string& out, Timestamp, TimeFormat);

@@ -1,6 +1,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/base64.hpp"
 #include "execd/http/wire/decoder.hpp"
 #include "execd/http/wire/formats.hpp"
 #include "execd/http/wire/json_text.hpp"
@@ -149,7 +150,7 @@ bool Decoder::string(Ops const& ops, void* out, Json const& in, At const& at) {
 bool Decoder::bytes(Ops const& ops, void* out, Json const& in, At const& at) {
     if (!in.is_string())
         return fail(at, Stage::type, "bytes_type", "Input should be a valid bytes", &in, &ops);
-    auto decoded = decode_base64(in.get_ref<std::string const&>());
+    auto decoded = base64_decode(in.get_ref<std::string const&>());
     if (!decoded) {
         return fail(at, Stage::type, "bytes_invalid_encoding", "Data should be valid base64", &in, &ops,
                     {{"encoding", "\"base64\""}});

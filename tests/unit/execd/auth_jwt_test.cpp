@@ -62,11 +62,11 @@ TEST_F(JwtTest, RefusesEveryOtherAlgorithm) {
               "critical extension");
 
     std::string const text =
-        base64_encode(R"({"alg":"HS256"})", Alphabet::url) + '.' + base64_encode(claims(""), Alphabet::url);
+        base64_encode(R"({"alg":"HS256"})", Base64::url) + '.' + base64_encode(claims(""), Base64::url);
     auto const mac = hmac_sha256(test_key().pem(), text);
-    EXPECT_NE(why(text + '.' +
-                  base64_encode({reinterpret_cast<char const*>(mac.data()), mac.size()}, Alphabet::url)),
-              "");
+    EXPECT_NE(
+        why(text + '.' + base64_encode({reinterpret_cast<char const*>(mac.data()), mac.size()}, Base64::url)),
+        "");
     EXPECT_NE(why(text + '.'), "");
 }
 
@@ -75,7 +75,7 @@ TEST_F(JwtTest, RefusesForeignAndAlteredSignatures) {
     EXPECT_EQ(why(other.token(claims(""))), "wrong signature");
     std::string const token = test_key().token(claims(""));
     std::string const swapped = token.substr(0, token.find('.') + 1) +
-                                base64_encode(R"({"exp":9999999999})", Alphabet::url) +
+                                base64_encode(R"({"exp":9999999999})", Base64::url) +
                                 token.substr(token.rfind('.'));
     EXPECT_EQ(why(swapped), "wrong signature");
     EXPECT_NE(why(token.substr(0, token.rfind('.') + 1)), "");
@@ -105,7 +105,7 @@ TEST_F(JwtTest, MalformedCorpus) {
                                    "Bearer " + good,
                                    std::string(100'000, 'A'),
                                    std::string("[].[].[]"),
-                                   base64_encode(deep, Alphabet::url) + ".e30.AA",
+                                   base64_encode(deep, Base64::url) + ".e30.AA",
                                    test_key().token(claims(""), nested),
                                    test_key().token(R"({"exp":1800000100)"),
                                    test_key().token("[1]"),
@@ -125,7 +125,7 @@ TEST_F(JwtTest, ErrorsNeverQuoteTheToken) {
 
 TEST(JwtKey, PemOrBase64OfPemAtAnyWrapping) {
     std::string const pem = test_key().pem();
-    std::string encoded = base64_encode(pem, Alphabet::standard);
+    std::string encoded = base64_encode(pem);
     while (encoded.size() % 4 != 0) encoded += '=';
     EXPECT_TRUE(JwtVerifier::from_public_key(encoded));
     for (std::size_t at = 76; at < encoded.size(); at += 78) encoded.insert(at, "\r\n");
@@ -137,22 +137,6 @@ TEST(JwtKey, PemOrBase64OfPemAtAnyWrapping) {
         EXPECT_FALSE(JwtVerifier::from_public_key(bad)) << bad.substr(0, 30);
     TestKey const weak(1024);
     EXPECT_FALSE(JwtVerifier::from_public_key(weak.pem()));
-}
-
-TEST(Base64, RoundTripsAndIsStrict) {
-    std::string bytes;
-    for (int i = 0; i < 300; ++i) {
-        for (auto alphabet : {Alphabet::standard, Alphabet::url}) {
-            auto const text = base64_encode(bytes, alphabet);
-            EXPECT_EQ(base64_decode(text, alphabet), bytes);
-        }
-        bytes += static_cast<char>(i * 37);
-    }
-    EXPECT_EQ(base64_encode("\xFB\xFF", Alphabet::standard), "+/8");
-    EXPECT_EQ(base64_encode("\xFB\xFF", Alphabet::url), "-_8");
-    EXPECT_EQ(base64_decode("QQ==", Alphabet::standard), "A");
-    for (char const* bad : {"Q", "QR", "QQ=", "QQ===", "Q Q=", "QQ\n=", "-_8", "====", "Q==="})
-        EXPECT_FALSE(base64_decode(bad, Alphabet::standard)) << bad;
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 #include <string>
 
-#include "execd/auth/base64.hpp"
+#include "base/base64.hpp"
 
 namespace execd::auth {
 
@@ -43,8 +43,8 @@ class TestKey {
     [[nodiscard]] std::string token(std::string const& claims,
                                     std::string const& header = R"({"alg":"RS256","typ":"JWT"})") const {
         std::string const text =
-            base64_encode(header, Alphabet::url) + '.' + base64_encode(claims, Alphabet::url);
-        return text + '.' + base64_encode(sign(text), Alphabet::url);
+            base64_encode(header, Base64::url) + '.' + base64_encode(claims, Base64::url);
+        return text + '.' + base64_encode(sign(text), Base64::url);
     }
 
   private:

@@ -205,21 +205,6 @@ TEST(JsonParse, DamagedDocumentsAgreeWithTheLibrary) {
     }
 }
 
-TEST(Base64, BothWays) {
-    std::string_view const pairs[][2] = {
-        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"\xFF\xFE\xFD", "//79"}};
-    for (auto const& [raw, text] : pairs) {
-        std::string out;
-        append_base64(out, raw);
-        EXPECT_EQ(out, text);
-        EXPECT_EQ(decode_base64(text), raw);
-    }
-    EXPECT_EQ(decode_base64("__79"), "\xFF\xFE\xFD");
-    EXPECT_EQ(decode_base64("Zg"), "f");
-    for (auto const* bad : {"Z", "Zg=", "Zm9v\n", "Zm9*", "====", "Z==="})
-        EXPECT_FALSE(decode_base64(bad)) << bad;
-}
-
 TEST(Time, TextForms) {
     auto const text = [](Timestamp t, TimeFormat f) {
         std::string out;
