@@ -9,9 +9,6 @@ namespace execd::kernels {
 namespace {
 using namespace std::chrono_literals;
 constexpr Duration kStartTime = 60s;
-// The other half of a run's end (idle after the reply, or the reply after idle) follows within milliseconds;
-// this is for messages that were lost on the way. Outputs that still arrive extend the wait for idle.
-constexpr Duration kOtherHalf = 5s;
 constexpr Duration kPlaceTime = 10s;
 }  // namespace
 

@@ -166,7 +166,10 @@ TEST_F(ExecutorTest, ADeadServerHoldsAFewThreadsAndNobodyElse) {
     clock.advance(std::chrono::seconds(31));
     ASSERT_TRUE(late);
     EXPECT_EQ((*late).error().code, Code::timed_out);
-    EXPECT_EQ(gate->inside, 3);
+    {
+        std::lock_guard const lock(gate->mutex);
+        EXPECT_EQ(gate->inside, 3);
+    }
     gate->release();
     while (pool.busy(Lane::metadata) > 0) std::this_thread::yield();
     clock.settle();
