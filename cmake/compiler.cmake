@@ -59,4 +59,6 @@ if(EXECD_SANITIZE)
 endif()
 if(EXECD_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
+  # g++ is the compiler whose warnings count; clang only builds the fuzzers, and must not fail on its own opinions.
+  add_compile_options(-Wno-error)
 endif()
