@@ -21,7 +21,9 @@ std::string_view trimmed(std::string_view text) {
 }  // namespace
 
 bool is_private_name(std::string_view name) noexcept {
-    constexpr std::string_view kNames[] = {"EXECD_ACCESS_TOKEN", "SANDBOX_API_KEY", "JWT_PUBLIC_KEY"};
+    constexpr std::string_view kNames[] = {"EXECD_ACCESS_TOKEN", "SANDBOX_API_KEY", "JWT_PUBLIC_KEY",
+                                           "EXECD_AGENTRUN_ACCESS_KEY_ID",
+                                           "EXECD_AGENTRUN_ACCESS_KEY_SECRET"};
     return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
