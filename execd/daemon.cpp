@@ -17,6 +17,7 @@
 #include "base/scope.hpp"
 #include "execd/authorization.hpp"
 #include "execd/child_environment.hpp"
+#include "execd/dialects/agentrun/routes.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/routes.hpp"
 #include "execd/dialects/own/own.hpp"
@@ -164,6 +165,7 @@ class Daemon {
     Readiness readiness_;
     Services services_{loop_, config_, readiness_};
     opensandbox::Dialect opensandbox_;
+    agentrun::Dialect agentrun_;
     own::Dialect own_;
     std::unique_ptr<http::Router> router_;
     std::unique_ptr<http::Server> server_;
@@ -174,13 +176,14 @@ Result<void> Daemon::build_routes() {
     std::vector<http::Row> rows;
     append(rows, own::rows(services_));
     append(rows, opensandbox::rows(services_));
+    append(rows, agentrun::rows(services_, agentrun_));
     std::vector<http::Ownership> owners;
     owners.push_back({"", &opensandbox_});
     for (char const* prefix : {"/ping", "/command", "/code", "/session", "/directories", "/metrics", "/pty",
                                "/ready", "/internal", "/files", "/proxy", "/v1"})
         owners.push_back({prefix, &opensandbox_});
     // Paths that no mounted dialect owns answer as OpenSandbox's 404, the plainest.
-    owners.push_back({"/health", &own_});
+    for (auto const prefix : agentrun::owned_paths()) owners.push_back({std::string(prefix), &agentrun_});
     owners.push_back({"/execd", &own_});
     auto router = http::Router::build(std::move(rows), std::move(owners));
     if (!router) return Failure(router.error());

@@ -11,7 +11,8 @@ NAME = "X-EXECD-ACCESS-TOKEN"
 
 def status_of(wire, method, target, headers):
     """From the head alone: some answers have no end."""
-    wire.send(build(method, target, headers))
+    # No JSON object: whatever a POST would make of an empty body is not made a hundred times.
+    wire.send(build(method, target, headers, b"[]" if method == "POST" else b""))
     return wire.head().status
 
 
@@ -39,14 +40,16 @@ def test_every_row_is_walked(daemon_with_token):
             open_rows += 1
         walked += 1
     assert walked > 20
-    # Liveness and readiness, nothing else.
-    assert open_rows == 3
+    # Liveness (/health twice) and readiness, nothing else.
+    assert open_rows == 4
 
 
 # Where each dialect's clients put their secret (docs/architecture.md, 7); tickets are minted by no route yet.
 CARRIERS = {
     "opensandbox": [("X-EXECD-ACCESS-TOKEN", "{}"), ("OPEN-SANDBOX-API-KEY", "{}"), ("Authorization", "Bearer {}"),
                     ("authorization", "bearer {}")],
+    "agentrun": [("Agentrun-Access-Token", "{}"), ("Authorization", "Bearer {}"), ("X-API-KEY", "{}"),
+                 ("X-Access-Token", "{}"), ("X-EXECD-ACCESS-TOKEN", "{}")],
     "execd": [("X-EXECD-ACCESS-TOKEN", "{}"), ("Authorization", "Bearer {}")],
 }
 FOREIGN = [("X-API-KEY", "{}"), ("X-AIO-API-Key", "{}"), ("Agentrun-Access-Token", "{}"), ("Authorization", "Basic {}"),
@@ -72,7 +75,10 @@ def test_every_row_in_every_carrier_of_its_dialect(daemon_with_token, dialect):
             assert status(name, form, one.token) != 401, label
             for wrong in ("wrong", one.token + "x", one.token[:-1], ""):
                 assert status(name, form, wrong) == 401, (label, wrong)
+        own = {name for name, form in CARRIERS[dialect] if "Bearer" not in form}
         for name, form in FOREIGN:
+            if name in own:
+                continue
             assert status(name, form, one.token) == 401, (method, path, name)
         # A WebSocket's carrier opens nothing else, and no carrier at all lies in other query names.
         for key in ("Authorization", "ticket", "api_key", "token"):

@@ -45,15 +45,6 @@ unsigned status_of(Code code) {
     }
 }
 
-// Liveness is a superset of what the other systems' probes read (DESIGN §1).
-Result<Answer> health(Readiness const& readiness, http::Call&) {
-    bool const ok = readiness.ready();
-    return json(200, {{"status", ok ? "ok" : "starting"},
-                      {"service", "execd"},
-                      {"version", version()},
-                      {"healthy", true}});
-}
-
 Result<Answer> ready(Readiness const& readiness, http::Call&) {
     Json body{{"ready", readiness.ready()}, {"missing", readiness.missing}};
     if (!readiness.spawn_works) body["missing"].push_back("a process could not be started yet");
@@ -97,11 +88,6 @@ std::vector<http::Row> rows(Services& services) {
     row.method = "GET";
     row.tag = "execd";
     row.access = http::Access::open;
-    row.path = "/health";
-    row.operation_id = "health";
-    row.doc = "Liveness: 200 while the process lives.";
-    row.sync = [readiness = &services.readiness](http::Call& call) { return health(*readiness, call); };
-    out.push_back(row);
     row.path = "/execd/v1/ready";
     row.operation_id = "ready";
     row.doc = "Readiness: 200, or 503 with what is missing.";
