@@ -11,6 +11,8 @@
 #include <atomic>
 #include <cerrno>
 
+#include "base/fault.hpp"
+
 namespace execd::fs {
 
 namespace {
@@ -28,6 +30,10 @@ UniqueFd open_in_cache(std::string const& path, int flags) {
     static std::atomic<bool> refused{false};  // an older kernel, or a seccomp filter
     if (refused.load(std::memory_order_relaxed)) {
         errno = EAGAIN;
+        return UniqueFd();
+    }
+    if (int const e = fault::hit("open")) {
+        errno = e;
         return UniqueFd();
     }
     struct ::open_how how {};

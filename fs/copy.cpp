@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <vector>
 
+#include "base/fault.hpp"
 #include "base/unique_fd.hpp"
 #include "fs/content.hpp"
 #include "fs/list.hpp"
@@ -26,6 +27,7 @@ void keep_attributes(int fd, struct ::stat const& stat) {
 }
 
 Result<void> copy_file(std::string const& from, std::string const& to) {
+    if (int const e = fault::hit("open")) return fail_errno("open", e, from);
     UniqueFd const in(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
     struct ::stat stat {};
     if (!in || ::fstat(in.get(), &stat) != 0) return fail_errno("open", errno, from);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/fault.hpp"
 #include "base/unique_fd.hpp"
 #include "fs/dirents.hpp"
 #include "fs/path.hpp"
@@ -48,7 +49,9 @@ Result<void> Lister::check_root() {
 
 Result<void> Lister::enter(std::string const& path, std::uint32_t depth, bool root) {
     int const flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (root ? 0 : O_NOFOLLOW);
-    UniqueFd const fd(::open(path.c_str(), flags));
+    int const injected = fault::hit("open");
+    UniqueFd const fd(injected != 0 ? -1 : ::open(path.c_str(), flags));
+    if (injected != 0) errno = injected;
     if (!fd) {
         if (!root && (options_.skip_unreadable || errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
             return {};

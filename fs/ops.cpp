@@ -10,6 +10,7 @@
 #include <charconv>
 
 #include "base/accounts.hpp"
+#include "base/fault.hpp"
 #include "base/unique_fd.hpp"
 #include "fs/path.hpp"
 
@@ -181,6 +182,7 @@ Result<Done> Touch::run() const {
     if (errno != ENOENT || !create) return fail_errno("utimensat", errno, path);
     if (make_parents)
         if (auto ok = make_parent(path); !ok) return Failure(ok.error());
+    if (int const e = fault::hit("open")) return fail_errno("open", e, path);
     UniqueFd const fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666));
     if (!fd) return fail_errno("open", errno, path);
     if (mtime_ns && ::futimens(fd.get(), times) != 0) return fail_errno("utimensat", errno, path);

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "base/fault.hpp"
 #include "fs/cached.hpp"
 #include "fs/content.hpp"
 #include "fs/executor.hpp"
@@ -69,6 +70,7 @@ bool OpenFile::changed() const {
 
 Result<OpenFile> OpenRead::run() const {
     if (auto ok = check_path(path); !ok) return Failure(ok.error());
+    if (int const e = fault::hit("open")) return fail_errno("open", e, path);
     struct ::stat stat {};
     int const rc = follow ? ::stat(path.c_str(), &stat) : ::lstat(path.c_str(), &stat);
     if (rc != 0) return fail_errno("open", errno, path);

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "base/fault.hpp"
 #include "base/ids.hpp"
 #include "fs/content.hpp"
 #include "fs/path.hpp"
@@ -16,6 +17,7 @@ constexpr std::size_t kPart = 256 * 1024;
 }
 
 Result<UniqueFd> open_unnamed(std::string const& directory) {
+    if (int const e = fault::hit("open")) return fail_errno("open", e, directory);
     UniqueFd fd(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (fd) return fd;
     if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)

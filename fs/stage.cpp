@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 
+#include "base/fault.hpp"
 #include "base/ids.hpp"
 #include "fs/cached.hpp"
 #include "fs/content.hpp"
@@ -33,6 +34,10 @@ std::string temporary_of(Staged const& staged) {
 
 /// Makes the temporary beside the target; false with errno.
 bool make_temporary(Staged& staged, std::uint32_t mode, bool anonymous) {
+    if (int const e = fault::hit("open")) {
+        errno = e;
+        return false;
+    }
     std::string const parent(parent_of(staged.target));
     if (anonymous) {
         staged.how = StagedAs::anonymous;
@@ -58,6 +63,7 @@ Result<void> make_spool(Staged& staged) {
 
 Result<Staged> stage_direct(Staged staged) {
     staged.how = StagedAs::direct;
+    if (int const e = fault::hit("open")) return fail_errno("open", e, staged.target);
     staged.fd.reset(::open(staged.target.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!staged.fd) return fail_errno("open", errno, staged.target);
     return staged;

@@ -21,7 +21,7 @@ POINTS = [
     ("accept", errno.EMFILE, 4), ("http.read", errno.ECONNRESET, 8), ("http.write", errno.ECONNRESET, 8),
     ("buffer", errno.ENOMEM, 4), ("sendfile", errno.EIO, 2), ("connect", errno.ENETUNREACH, 2),
     ("pipe", errno.EMFILE, 3), ("spawn.dup", errno.EMFILE, 3), ("spawn.clone", errno.EAGAIN, 3),
-    ("memfd", errno.EMFILE, 1), ("journal.spill.open", errno.ENOSPC, 1), ("thread", errno.EAGAIN, 2),
+    ("memfd", errno.EMFILE, 1), ("open", errno.EMFILE, 3), ("journal.spill.open", errno.ENOSPC, 1), ("thread", errno.EAGAIN, 2),
 ]
 
 
