@@ -100,14 +100,15 @@ def test_a_stalled_client_holds_up_nobody(fresh_daemon):
     """It reads nothing at all: the command ends all the same, its output waits, and then is all there."""
     daemon = fresh_daemon(python=False)
     with daemon.wire() as wire:
-        command = b'{"command":"seq 1 2000000; echo done > marker"}'
+        # More than all the buffers on the way hold, in lines that are quickly read back.
+        command = b'{"command":"seq -f %0400.0f 1 60000; echo done > marker"}'
         wire.send(build("POST", "/command", [], command, wire.host))
         processes.eventually(lambda: (daemon.work / "marker").exists(), seconds=30, what="the command's end")
         still_works(daemon)
         answer = wire.response()
         events = frames.split(answer.body)
     assert frames.exit_of(events) == 0
-    assert frames.joined(events) == "".join(f"{i}\n" for i in range(1, 2_000_001))
+    assert frames.joined(events) == "".join(f"{i:0400d}\n" for i in range(1, 60_001))
 
 
 def test_a_client_that_vanishes_at_any_byte(daemon):

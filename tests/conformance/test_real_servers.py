@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import threading
-import time
 
 import pytest
 import uvicorn
@@ -26,6 +25,7 @@ class App:
     def __init__(self):
         self.next_event = asyncio.Event()
         self.left = threading.Event()
+        self.held_back = threading.Event()
         self.loop = None
 
     async def __call__(self, scope, receive, send):
@@ -65,7 +65,11 @@ class App:
     async def blocks(self, _scope, _receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(256):
-            await send({"type": "http.response.body", "body": BLOCK, "more_body": True})
+            sent = asyncio.ensure_future(send({"type": "http.response.body", "body": BLOCK, "more_body": True}))
+            done, _ = await asyncio.wait({sent}, timeout=0.2)
+            if not done:
+                self.held_back.set()  # the proxy takes no more
+            await sent
         await send({"type": "http.response.body", "body": b""})
 
     async def events(self, _scope, receive, send):
@@ -148,11 +152,13 @@ def test_bodies_of_any_size_and_form_arrive_whole(daemon, served):
 
 
 def test_a_slow_reader_holds_the_server_back_and_not_memory(daemon, served):
+    served.held_back.clear()
     with daemon.wire() as wire:
+        wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        before = processes.memory_kib(daemon.pid, "Rss")
         wire.send(build("GET", f"/proxy/{served.port}/blocks"))
         wire.head()
-        before = processes.memory_kib(daemon.pid, "Rss")
-        time.sleep(0.3)
+        assert served.held_back.wait(30), "the server could send everything though nobody read"
         assert processes.memory_kib(daemon.pid, "Rss") - before < 4 << 10
         got = 0
         while piece := wire.chunk():
