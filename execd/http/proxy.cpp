@@ -38,6 +38,13 @@ void append_cookies(std::string& out, std::string_view value, std::string_view o
     if (!kept.empty()) out.append("Cookie: ").append(kept).append("\r\n");
 }
 
+// Done twice is the same as done once (RFC 9110, 9.2.2).
+bool idempotent(std::string_view method) {
+    for (std::string_view one : {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+        if (method == one) return true;
+    return false;
+}
+
 Failure unreachable(unsigned short port, std::string_view why) {
     return fail(Code::unavailable, "proxy",
                 "nothing answers on port " + std::to_string(port) + " (" + std::string(why) + ")");
@@ -454,7 +461,9 @@ Task<Result<Answer>> ReverseProxy::forward(Call& call, unsigned short port, std:
         co_return Answer::stream(
             "", std::make_unique<DuplexRelay>(std::move(exchange), *call.body, head.chunked));
     }
-    for (bool fresh = head.upgrade;; fresh = true) {
+    // On a kept connection that closes just now nobody knows whether the request was carried out: what may
+    // not be done twice gets a connection of its own.
+    for (bool fresh = head.upgrade || !idempotent(head.method);; fresh = true) {
         auto begun = co_await exchange->begin(request, fresh);
         if (begun) begun = co_await exchange->read_head(to_head);
         if (begun) break;

@@ -1,3 +1,6 @@
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <memory>
@@ -14,6 +17,16 @@ constexpr std::size_t kLargeBlock = 1U << 20;
 constexpr int kSmallReads = 64;  // in a row: a conversation again
 constexpr auto kRest = std::chrono::seconds(1);
 constexpr auto kHalfOpen = std::chrono::seconds(10);
+
+// A peer that vanished without a word is found out within two minutes, also where nobody writes.
+void probe_when_idle(Stream& stream) {
+    int const on = 1;
+    ::setsockopt(stream.native(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    // Refused on a unix socket, where the kernel knows of every end.
+    std::pair<int, int> const seconds[] = {{TCP_KEEPIDLE, 60}, {TCP_KEEPINTVL, 15}, {TCP_KEEPCNT, 4}};
+    for (auto const& [option, value] : seconds)
+        ::setsockopt(stream.native(), IPPROTO_TCP, option, &value, sizeof value);
+}
 
 // What both directions know: when one has ended the other gets a moment, not for ever.
 struct State {
@@ -102,6 +115,8 @@ Task<void> pump(Stream& from, Stream& to, std::string early, Duration stall, Str
 
 Task<void> tunnel(Stream& a, Stream& b, std::string early_for_a, std::string early_for_b, Duration stall) {
     State state;
+    probe_when_idle(a);
+    probe_when_idle(b);
     Stream const& payer = a.budget() != nullptr ? a : b;
     co_await both(pump(a, b, std::move(early_for_b), stall, payer, state),
                   pump(b, a, std::move(early_for_a), stall, payer, state));

@@ -1,5 +1,6 @@
 """ANY /proxy/{port}: opensandbox.md 1.11, 0.3, 10; DESIGN 6. The SDK through the daemon's own /proxy/44772."""
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -70,6 +71,46 @@ def test_a_dead_port_is_502_that_names_it_and_may_be_retried_at_once(daemon):
     assert answer.status == 502
     assert "1" in answer.text
     assert answer.header("Retry-After") == "0"
+
+
+@pytest.fixture
+def fickle():
+    """A server that answers the first request of a connection and closes it at the second, unanswered."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    seen = []
+
+    def serve(sock):
+        with sock:
+            for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b""):
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    piece = sock.recv(4096)
+                    if not piece:
+                        return
+                    head += piece
+                seen.append(head.split()[0].decode())
+                sock.sendall(answer)
+
+    def accept():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(sock,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield listener.getsockname()[1], seen
+    listener.close()
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("DELETE", 2), ("POST", 1), ("PATCH", 1)])
+def test_only_what_may_be_done_twice_is_sent_again(daemon, fickle, method, times):
+    """A kept connection that the server closes under a request: nobody knows whether it was carried out."""
+    port, seen = fickle
+    assert daemon.call("GET", f"/proxy/{port}/first").text == "ok"
+    assert daemon.call(method, f"/proxy/{port}/second").text == "ok"
+    assert seen == ["GET"] + [method] * times
 
 
 @pytest.mark.parametrize(("target", "status"), [("/proxy", 404), ("/proxy/x/", 502),

@@ -1,5 +1,7 @@
 // Tunnels between in-memory sockets under virtual time: every byte arrives, in both directions at once,
 // whatever the blocks; what a tunnel holds is paid for and given back.
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <random>
@@ -160,6 +162,35 @@ TEST(Tunnel, AReaderThatStopsHoldsTheSenderBackAndIsCutAtTheStallDeadline) {
     t.clock.advance(61s);
     EXPECT_EQ(t.scope.running(), 0U);
     EXPECT_EQ(Ends::put(t.right, "x"), 0U);
+}
+
+TEST(Tunnel, VanishedPeersAreProbedFor) {
+    Ends t;
+    int const listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof at;
+    ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&at), length), 0);
+    ASSERT_EQ(::listen(listener, 1), 0);
+    ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&at), &length), 0);
+    int const peer = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(::connect(peer, reinterpret_cast<sockaddr*>(&at), length), 0);
+    UniqueFd accepted(::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Ends::end(t.right);
+    t.b = std::make_unique<Stream>(t.loop, std::move(accepted), AF_INET);
+    t.right = peer;
+    ::close(listener);
+    t.start();
+    int on = 0, idle = 0, every = 0, times = 0;
+    length = sizeof on;
+    ASSERT_EQ(::getsockopt(t.b->native(), SOL_SOCKET, SO_KEEPALIVE, &on, &length), 0);
+    ASSERT_EQ(::getsockopt(t.b->native(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, &length), 0);
+    ASSERT_EQ(::getsockopt(t.b->native(), IPPROTO_TCP, TCP_KEEPINTVL, &every, &length), 0);
+    ASSERT_EQ(::getsockopt(t.b->native(), IPPROTO_TCP, TCP_KEEPCNT, &times, &length), 0);
+    EXPECT_NE(on, 0);
+    EXPECT_LE(idle + every * times, 120);
+    EXPECT_EQ(exchange(t, "up", "down").second, "down");
 }
 
 }  // namespace
