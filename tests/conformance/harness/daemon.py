@@ -1,5 +1,6 @@
 """The daemon as a process: start, wait for its own word that it listens, call it, stop it, look for leftovers."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -197,7 +198,8 @@ class Daemon:
             self.check_leftovers()
         finally:
             for pid in processes.marked(MARK, self.run_id):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it may end by itself meanwhile
+                    os.kill(pid, signal.SIGKILL)
             shutil.rmtree(self.room, ignore_errors=True)
 
     def check_leftovers(self):
