@@ -87,7 +87,7 @@ Finding check_shell(shell::Environment const& environment) {
     auto const found = shell::find_shell(environment);
     if (found.bash) return fine("shell", found.path);
     if (::access(found.path.c_str(), X_OK) == 0)
-        return {Grade::limited, "shell", found.path + " (no bash: sessions and /dev/tcp scripts are limited)",
+        return {Grade::limited, "shell", found.path + " (no bash: scripts for bash do not run)",
                 "install bash"};
     return {Grade::limited, "shell", "neither bash nor sh: only argv commands work",
             "install bash or busybox"};

@@ -15,57 +15,11 @@
 namespace execd::shell {
 
 namespace {
-// High numbers: scripts use the low ones. 60 lets a command on a terminal begin, 61 reports to us, 62 brings
-// the text, 63 is the runner.
-constexpr int kGoFd = 60;
-constexpr int kControlFd = 61;
-constexpr int kSourceFd = 62;
-constexpr int kRunnerFd = 63;
-
-// What the shell tells: \1 tag NUL status NUL directory NUL exports NUL. The tag is the command's number, so
-// that a report may be asked for again when an interrupt may have hit it.
-constexpr std::string_view kSetup =
-    "PS1= PS2= PROMPT_COMMAND= __execd_x=; set +m +H +o history; shopt -u checkwinsize; "
-    "builtin printf '\\1ready\\0\\0\\0\\0' >&61\n";
-// Sourced, because bash says "exit" on stderr when an interactive shell exits, and a sourced file is not
-// interactive. Tracing (set -x, set -v) is for the commands alone: it is off while the runner works and on
-// again for the next text.
-constexpr std::string_view kRunner =
-    "IFS= read -r -d '' -u 62 __execd_p || :; IFS= read -r -d '' -u 62 __execd_t || :; "
-    "eval \"$__execd_p\" && eval \"$__execd_x$__execd_t\" </dev/null 61>&- 62<&- 63<&-; "
-    "{ __execd_s=$?; __execd_x=; case $- in *x*) __execd_x='set -x;';; esac; "
-    "case $- in *v*) __execd_x=\"${__execd_x}set -v;\";; esac; set +xv; __execd_q=1; } 2>/dev/null\n";
-// The text may `return` from the runner: then its status is the text's. A status that is not 0 is kept from
-// being the runner's, or an ERR trap would see it once more.
-constexpr std::string_view kRun =
-    " __execd_s=130 __execd_q=; . /proc/self/fd/63; __execd_r=$? PS1= PS2= PROMPT_COMMAND=; "
-    "[ -n \"$__execd_q\" ] || __execd_s=$__execd_r\n";
-// The first part is for a runner that an interrupt cut off.
-constexpr std::string_view kReport =
-    "{ case $- in *x*) set +x; __execd_x='set -x;';; esac; "
-    "builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
-    "builtin printf '\\0'; } >&61 2>/dev/null; builtin unset __execd_t __execd_p\n";
-
-// On a terminal the command may read what comes next, so the report cannot be typed ahead: it is made when
-// the prompt would be. Echo is off while we type; the command waits until it is on again.
-constexpr std::string_view kTerminalSetup =
-    "PS1= PS2= __execd_x=; set +H +o history; __execd_report() { { __execd_s=$?; PS1= PS2=; set +x; } "
-    "2>/dev/null; "
-    "[ -z \"$__execd_n\" ] || "
-    "{ builtin printf '\\1%d\\0%d\\0%s\\0' \"$__execd_n\" \"$__execd_s\" \"$PWD\"; builtin declare -px; "
-    "builtin printf '\\0'; } >&61; builtin unset __execd_n __execd_t __execd_p; }; "
-    "PROMPT_COMMAND=__execd_report; "
-    "builtin printf '\\1ready\\0\\0\\0\\0' >&61\n";
-constexpr std::string_view kTerminalRunner =
-    "IFS= read -r -d '' -u 62 __execd_p || :; IFS= read -r -d '' -u 62 __execd_t || :; "
-    "builtin printf '\\1begin\\0\\0\\0\\0' >&61; builtin read -r -N 1 -u 60; "
-    "eval \"$__execd_p\" && eval \"$__execd_x$__execd_t\" 60<&- 61>&- 62<&- 63<&-; "
-    "{ __execd_s=$?; __execd_x=; case $- in *x*) __execd_x='set -x;';; esac; "
-    "case $- in *v*) __execd_x=\"${__execd_x}set -v;\";; esac; set +xv; return $__execd_s; } 2>/dev/null\n";
-constexpr std::string_view kTerminalRun = " PROMPT_COMMAND=__execd_report; . /proc/self/fd/63\n";
-
+constexpr char const* kBegin = "begin";
 constexpr Duration kReady = std::chrono::seconds(20);
-constexpr Duration kAskAgain = std::chrono::milliseconds(200);
+constexpr Duration kPressAgain = std::chrono::milliseconds(200);
+constexpr Duration kAskAgain = std::chrono::milliseconds(20);
+constexpr Duration kAskedEnough = std::chrono::seconds(10);
 constexpr Duration kAfterInterrupt = std::chrono::seconds(1);
 constexpr Duration kAfterKill = std::chrono::milliseconds(500);
 }  // namespace
@@ -121,22 +75,13 @@ Task<Result<std::shared_ptr<Session>>> Session::open(Loop& loop, Executions& exe
     co_return session;
 }
 
-Task<Result<void>> Session::open_shell() {
-    ready_ = false;
-    if (execution_) execution_->request_stop({});  // half opened: its caller went away
-    Shell const shell = find_shell(options_.environment);
-    if (!shell.bash) co_return fail(Code::unavailable, "session", "there is no bash");
-    auto control = open_pipe(false);
-    auto source = anonymous_file({});
-    auto runner = anonymous_file(options_.terminal ? kTerminalRunner : kRunner);
-    auto go = open_pipe(false);
-    if (!control || !go) co_return tl::unexpected(!control ? control.error() : go.error());
-    if (!source || !runner) co_return tl::unexpected(!source ? source.error() : runner.error());
-    if (auto const r = set_nonblocking(control->read.get()); !r) co_return r;
-
+ExecutionSpec Session::shell_spec(std::string path) const {
     ExecutionSpec spec;
-    spec.argv = {shell.path, "--noprofile", "--norc", "--noediting", "-i"};
-    spec.env = options_.environment.list();
+    spec.argv = {std::move(path)};
+    spec.argv.insert(spec.argv.end(), script_.arguments.begin(), script_.arguments.end());
+    Environment environment = options_.environment;
+    if (!script_.bash) environment.unset("ENV");  // an interactive sh would run that file
+    spec.env = environment.list();
     // A session whose first directory has gone can still be reopened where it was last.
     spec.cwd = exports_.empty() ? options_.cwd : "/";
     spec.identity = options_.identity;
@@ -149,8 +94,37 @@ Task<Result<void>> Session::open_shell() {
     spec.stop_signal = SIGHUP;
     spec.resources = options_.resources;
     spec.cgroup_parent = options_.cgroup_parent;
-    spec.fds = {{control->write.get(), kControlFd}, {source->get(), kSourceFd}, {runner->get(), kRunnerFd}};
-    if (options_.terminal) spec.fds.push_back({go->read.get(), kGoFd});
+    return spec;
+}
+
+std::string Session::setup_lines() const {
+    std::string out(script_.setup);
+    auto const file = options_.environment.get("ENV");
+    if (file && !script_.bash) out.insert(0, script_.export_command("ENV", *file) + "; ");
+    return out;
+}
+
+Task<Result<void>> Session::open_shell() {
+    ready_ = false;
+    // Half opened: its caller went away. What a shell that ended left running stays.
+    if (execution_ && execution_->running()) execution_->request_stop({});
+    Shell const shell = find_shell(options_.environment);
+    if (!shell.bash && options_.terminal)
+        co_return fail(Code::unavailable, "session", "there is no bash: none on a terminal");
+    script_ = session_script(shell, options_.terminal.has_value());
+    auto control = open_pipe(false);
+    auto source = anonymous_file({});
+    auto runner = anonymous_file(script_.runner_text);
+    auto go = open_pipe(false);
+    if (!control || !go) co_return tl::unexpected(!control ? control.error() : go.error());
+    if (!source || !runner) co_return tl::unexpected(!source ? source.error() : runner.error());
+    if (auto const r = set_nonblocking(control->read.get()); !r) co_return r;
+
+    ExecutionSpec spec = shell_spec(shell.path);
+    spec.fds = {{control->write.get(), script_.control},
+                {source->get(), script_.source},
+                {runner->get(), script_.runner}};
+    if (script_.go >= 0) spec.fds.push_back({go->read.get(), script_.go});
     spec.owned.push_back(std::move(go->read));
     spec.owned.push_back(std::move(control->write));
     spec.owned.push_back(std::move(*runner));
@@ -168,8 +142,7 @@ Task<Result<void>> Session::open_shell() {
     control_bytes_.clear();
     Deadline const deadline = Deadline::in(loop_->clock(), kReady);
     if (options_.terminal) (void)execution_->set_echo(false);
-    std::string setup(options_.terminal ? kTerminalSetup : kSetup);
-    auto const sent = co_await execution_->write(std::move(setup), deadline);
+    auto const sent = co_await execution_->write(setup_lines(), deadline);
     std::optional<Report> told;
     if (sent) told = co_await report("ready", deadline);
     if (options_.terminal) (void)execution_->set_echo(true);
@@ -178,7 +151,9 @@ Task<Result<void>> Session::open_shell() {
         co_return fail(Code::unavailable, "session", "the shell did not start");
     }
     if (!exports_.empty()) {  // reopened
-        std::string state = exports_ + "\nbuiltin cd -- " + shell_quoted(cwd_) + "\n";
+        // All but the mark of its tree, which is the old shell's.
+        std::string state = exports_ + "\n" + script_.export_command("EXECD_EXECUTION", execution_->id()) +
+                            "\n" + script_.change_directory(cwd_) + "\n";
         auto const restored = co_await send(std::move(state), {});
         told.reset();
         if (restored) told = co_await report(std::to_string(number_), deadline);
@@ -191,7 +166,7 @@ Task<Result<void>> Session::open_shell() {
 
 Task<Result<void>> Session::send(std::string text, std::string prefix) {
     // The shell's descriptor shares our offset: it reads what is here from the start.
-    text.insert(0, 1, '\0').insert(0, prefix);
+    text = script_.source_of(prefix, text);
     if (::ftruncate(source_.get(), 0) != 0) co_return fail_errno("session", errno);
     for (std::size_t done = 0; done < text.size();) {
         ssize_t const n =
@@ -202,17 +177,24 @@ Task<Result<void>> Session::send(std::string text, std::string prefix) {
     ::lseek(source_.get(), 0, SEEK_SET);
     Deadline const deadline = Deadline::in(loop_->clock(), kReady);
     std::string lines = "__execd_n=" + std::to_string(++number_);
-    if (!options_.terminal) {
-        lines += kRun;
-        lines += kReport;
+    lines += script_.run;
+    if (script_.reports_itself) co_return co_await send_on_terminal(std::move(lines), deadline);
+    if (!script_.begins) {
+        lines += script_.report(number_);
         co_return co_await execution_->write(std::move(lines), deadline);
     }
-    lines += kTerminalRun;
+    auto const typed = co_await execution_->write(std::move(lines), deadline);
+    if (!typed) co_return typed;
+    (void)co_await report(kBegin, deadline);  // without an answer the report is all the more wanted
+    co_return co_await execution_->write(script_.report(number_), deadline);
+}
+
+Task<Result<void>> Session::send_on_terminal(std::string lines, Deadline deadline) {
     bool const echo = execution_->echo();
     (void)execution_->set_echo(false);
     auto const typed = co_await execution_->write(std::move(lines), deadline);
     std::optional<Report> begun;
-    if (typed) begun = co_await report("begin", deadline);
+    if (typed) begun = co_await report(kBegin, deadline);
     (void)execution_->set_echo(echo);
     if (!typed) co_return typed;
     if (!begun) co_return fail(Code::gone, "session", "the shell does not answer");
@@ -248,6 +230,8 @@ Task<std::optional<Session::Report>> Session::report(std::string tag, Deadline d
     char buffer[4096];
     while (true) {
         if (auto frame = whole_frame(control_bytes_)) {
+            // The command's end, where its begin was awaited: an interrupt kept it from beginning. It stays.
+            if (tag == kBegin && frame->at(0) == std::to_string(number_)) co_return Report();
             control_bytes_.clear();
             if (frame->at(0) == tag) {
                 Report out{0, std::move(frame->at(2)), std::move(frame->at(3))};
@@ -341,8 +325,8 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
 
 std::string Session::prefix_of(RunSpec const& spec) {
     std::string prefix;
-    auto const assign = [&prefix](std::string const& name, std::string const& value) {
-        prefix += "builtin export " + shell_quoted(name + "=" + value) + " && ";
+    auto const assign = [this, &prefix](std::string const& name, std::string const& value) {
+        prefix += script_.export_command(name, value) + " && ";
     };
     if (spec.environment) {
         for (auto const& [name, value] : spec.environment->values())
@@ -350,7 +334,7 @@ std::string Session::prefix_of(RunSpec const& spec) {
                 assign(name, value);
         options_.environment = *spec.environment;
     }
-    if (!spec.cwd.empty()) prefix += "builtin cd -- " + shell_quoted(spec.cwd) + " && ";
+    if (!spec.cwd.empty()) prefix += script_.change_directory(spec.cwd) + " && ";
     for (auto const& [name, value] : spec.exports) assign(name, value);
     if (!prefix.empty()) prefix += ":";
     return prefix;
@@ -399,13 +383,17 @@ void Session::finish(std::shared_ptr<SessionRun> const& run, RunEnd end) {
 /// then nothing would ever come. Asking once more is harmless while the command still runs.
 Task<void> Session::ask_again([[maybe_unused]] std::shared_ptr<Session> self,
                               std::shared_ptr<SessionRun> run) {
-    auto const waited = co_await run->wait(Deadline::in(loop_->clock(), kAskAgain));
+    auto waited = co_await run->wait(Deadline::in(loop_->clock(), kPressAgain));
     if (waited == SessionRun::Waited::ended || !shell_alive()) co_return;
     // A job that is just being started loses the signal: as a person would, press once more.
     (void)interrupt_now();
-    if (options_.terminal) co_return;
-    std::string line(kReport);
-    (void)co_await execution_->write(std::move(line), Deadline::in(loop_->clock(), kReady));
+    if (script_.reports_itself) co_return;
+    // A shell that reads this line when the signal comes throws it away, so not at once, and not once.
+    for (Duration pause = kAskAgain; pause < kAskedEnough; pause *= 2) {
+        waited = co_await run->wait(Deadline::in(loop_->clock(), pause));
+        if (waited == SessionRun::Waited::ended || !shell_alive()) co_return;
+        (void)co_await execution_->write(script_.report(number_), Deadline::in(loop_->clock(), kReady));
+    }
 }
 
 void Session::abandon(std::shared_ptr<SessionRun> run) {

@@ -1,7 +1,7 @@
-// Session: a long-lived bash in which one command after another runs, on pipes. Variables, functions,
-// aliases, options, jobs and the working directory live on. The end of a command, its status and its
-// directory come over a private control channel: nothing is ever added to the output, and nothing in the
-// output can fake an end.
+// Session: a long-lived shell (bash, or sh where there is none) in which one command after another runs, on
+// pipes. Variables, functions, aliases, options, jobs and the working directory live on. The end of a
+// command, its status and its directory come over a private control channel: nothing is ever added to the
+// output, and nothing in the output can fake an end.
 //
 // How: the shell is interactive on a pipe, because only then SIGINT drops the command at hand and keeps the
 // shell. The text travels in a memory file (any size, any bytes but NUL); the shell reads a runner that evals
@@ -9,8 +9,11 @@
 // first only. When the shell itself ends (exit, exec, set -e, a kill) that is the command's answer, and the
 // next command gets a new shell with the remembered environment and directory.
 //
-// On a terminal the same, except that the report is made where the prompt would be, and stdin is the
-// terminal.
+// sh (session_script.hpp): the state that it has; `exec` on the descriptors 7 to 9 lasts for one command, and
+// of `set -x` while a command failed the shell itself the rest is not traced.
+//
+// On a terminal (bash only) the same, except that the report is made where the prompt would be, and stdin is
+// the terminal.
 //
 // Known limits: output of background jobs appears in the journal range of whatever runs then; an interrupted
 // bash adds one newline to stderr; a DEBUG trap also sees the runner.
@@ -26,6 +29,7 @@
 
 #include "shell/environment.hpp"
 #include "shell/executions.hpp"
+#include "shell/session_script.hpp"
 
 namespace execd::shell {
 
@@ -95,8 +99,8 @@ class Session : public std::enable_shared_from_this<Session> {
         ResourceLimits resources;
         std::shared_ptr<Cgroup> cgroup_parent;
     };
-    /// Starts the shell. unavailable: no bash here; otherwise what Executions::start says, or the failed
-    /// step.
+    /// Starts the shell. unavailable: no bash for a terminal; otherwise what Executions::start says, or the
+    /// failed step.
     [[nodiscard]] static Task<Result<std::shared_ptr<Session>>> open(Loop& loop, Executions& executions,
                                                                      Options options);
 
@@ -149,8 +153,11 @@ class Session : public std::enable_shared_from_this<Session> {
         std::string cwd;
         std::string exports;
     };
+    [[nodiscard]] ExecutionSpec shell_spec(std::string path) const;
+    [[nodiscard]] std::string setup_lines() const;
     [[nodiscard]] Task<Result<void>> open_shell();
     [[nodiscard]] Task<Result<void>> send(std::string text, std::string prefix);
+    [[nodiscard]] Task<Result<void>> send_on_terminal(std::string lines, Deadline deadline);
     /// What the shell tells under this tag; nothing when the control channel ended or the deadline passed.
     [[nodiscard]] Task<std::optional<Report>> report(std::string tag, Deadline deadline);
     [[nodiscard]] Task<void> ask_again(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run);
@@ -169,7 +176,8 @@ class Session : public std::enable_shared_from_this<Session> {
     Executions* executions_;
     Options options_;
     std::string cwd_;
-    std::string exports_;  // as `declare -px` printed them
+    SessionScript script_;
+    std::string exports_;  // as the shell printed them
     std::shared_ptr<Execution> execution_;
     std::shared_ptr<Descriptor> control_;
     std::string control_bytes_;

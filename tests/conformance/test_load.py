@@ -1,7 +1,7 @@
 """Many executions at once and one after the other: nothing grows, everything still answers.
 
-A short form runs always; EXECD_TEST_FULL=1 (scripts/test --full) runs 1,000 concurrent commands, 200 terminals and
-100,000 commands in a row. What depends on the machine is printed at the end of the run, not judged.
+A short form runs always; EXECD_TEST_FULL=1 (scripts/test --full) runs 1,000 concurrent commands, 200 terminals,
+100,000 commands in a row, lines of 1 GiB and a daemon of 1 GiB. What depends on the machine is printed at the end of the run, not judged.
 """
 
 import os
@@ -207,3 +207,89 @@ def test_raw_output_to_one_reader(daemon, size, figure):
         took = time.monotonic() - begun
     figure(f"load: raw stdout to one reader {size / took / 1e6:.0f} MB/s")
     assert daemon.call("DELETE", f"{ROOT}/{id_}").status == 200
+
+
+@pytest.mark.parametrize("where", ["command", "session"])
+def test_one_endless_line(fresh_daemon, where, figure):
+    """DAY execute.go (PEERS 6.1): 1 GiB without a line end arrives whole, and the daemon does not keep it."""
+    size = 1 << 30 if FULL else 32 << 20
+    daemon = fresh_daemon(python=False)
+    daemon.shell("true")
+    target = "/command"
+    if where == "session":
+        target = f"/session/{daemon.call('POST', '/session').json()['session_id']}/run"
+    body = b'{"command":"head -c %d /dev/zero | tr \\"\\\\0\\" x; echo; exit 3"}' % size
+    got, tail, begun, most = 0, b"", time.monotonic(), 0
+    with daemon.wire() as wire:
+        wire.send(build("POST", target, [], body, wire.host))
+        assert wire.head().status == 200
+        while chunk := wire.chunk():
+            got += chunk.count(b"x")
+            tail = (tail + chunk)[-4096:]
+            most = max(most, processes.memory_kib(daemon.pid, "Rss")) if got % 7 == 0 else most
+    told = tail.count(b"x") and b"CommandExecError" in tail
+    got -= sum(word.count(b"x") for word in (b"exit status 3", b"CommandExecError"))
+    assert told and abs(got - size) <= 8, (got, size, tail[-300:])
+    figure(f"load: one line of {size >> 20} MiB to a {where}'s client {size / (time.monotonic() - begun) / 1e6:.0f} MB/s, "
+           f"RSS at most {most >> 10} MiB")
+    sanitized = "libasan" in processes.read(f"/proc/{daemon.pid}/maps")
+    assert most < (512 << 10 if sanitized else 96 << 10)
+
+
+class Probe:
+    """What one daemon needs for a command, for a line through a pipe and for an echo of a terminal."""
+
+    def __init__(self, daemon):
+        self.daemon, self.wire, self.times = daemon, daemon.wire(), {"exec": [], "line": [], "terminal": []}
+        self.follow = {}
+        for name, more in (("line", {"stdin": "pipe"}), ("terminal", {"pty": {"columns": 80, "rows": 24}})):
+            assert daemon.call("PUT", f"{ROOT}/probe-{name}", json={"argv": ["/bin/cat"], **more}).status == 201
+            self.follow[name] = daemon.wire()
+            self.follow[name].send(build("GET", f"{ROOT}/probe-{name}/output?follow=true", [], b"", self.wire.host))
+
+    def round(self, number):
+        begun = time.monotonic()
+        run_true(self.wire)
+        self.times["exec"].append(time.monotonic() - begun)
+        for name, wire in self.follow.items():
+            text, seen = b"<%d>" % number, b""
+            begun = time.monotonic()
+            assert self.wire.request("POST", f"{ROOT}/probe-{name}/input", body=text + b"\n").status == 200
+            if number == 0:
+                assert wire.head().status == 200
+            while text not in seen:
+                seen += wire.chunk()
+            self.times[name].append(time.monotonic() - begun)
+
+    def medians(self):
+        return {name: statistics.median(times) * 1000 for name, times in self.times.items()}
+
+    def close(self):
+        for wire in (self.wire, *self.follow.values()):
+            wire.sock.close()
+        for name in self.follow:
+            assert self.daemon.call("DELETE", f"{ROOT}/probe-{name}?grace_ms=0").status == 200
+
+
+def test_a_large_daemon_is_as_fast(fresh_daemon, figure):
+    """What the daemon holds in memory (1 GiB of journals in the full form) changes no start, line or echo."""
+    small, large = fresh_daemon(python=False), fresh_daemon(python=False)
+    count = 1100 if FULL else 40
+    with large.wire() as wire:
+        for i in range(count):
+            body = b'{"argv":["/bin/sh","-c","head -c 1048000 /dev/zero; exec sleep 1000"]}'
+            assert wire.request("PUT", f"{ROOT}/big-{i}", body=body).status == 201
+        size = lambda: processes.memory_kib(large.pid, "Rss")  # noqa: E731
+        processes.eventually(lambda: size() > count * 1000, what="so much memory")
+        probes = [Probe(small), Probe(large)]
+        for number in range(300 if FULL else 20):
+            for probe in probes:
+                probe.round(number)
+        little, much = (probe.medians() for probe in probes)
+        for probe in probes:
+            probe.close()
+        figure(f"load: RSS {size() >> 10} MiB beside {processes.memory_kib(small.pid, 'Rss') >> 10} MiB: " + ", ".join(
+            f"{name} {much[name]:.2f} ms ({much[name] / little[name]:.2f}x)" for name in much))
+        for i in range(count):
+            assert wire.request("DELETE", f"{ROOT}/big-{i}?grace_ms=0").status == 200
+    assert all(much[name] < 3 * little[name] + 5 for name in much), (little, much)

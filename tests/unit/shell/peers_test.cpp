@@ -29,6 +29,16 @@ TEST(Peers, AStuckSubscriberDoesNotSlowTheChild) {  // E2B handler
     EXPECT_LT(run->journal().memory_bytes(), 4U << 20);
 }
 
+TEST(Peers, ATerminalThatItsProgramClosedIsAnEndOfOutput) {  // E2B #2769: EIO of the master
+    Harness h;
+    auto spec = h.shell("echo hi; exec 0<&- 1>&- 2>&-; exit 5");
+    spec.terminal = WindowSize();
+    auto run = h.start(std::move(spec));
+    EXPECT_EQ(h.verdict(run).exit_code(), 5);
+    EXPECT_FALSE(run->verdict()->output_open);
+    EXPECT_EQ(h.read(*run, ReadFrom{.until = Until::closed}), "hi\r\n");
+}
+
 Task<void> start_one(Executions* executions, ExecutionSpec spec, int* done) {
     (void)co_await executions->start(std::move(spec));
     ++*done;

@@ -83,6 +83,33 @@ TEST_F(SessionTest, ExitIsAnsweredAndTheSessionGoesOn) {
     EXPECT_EQ(ask("echo $KEEP; pwd"), "a b\n/usr\n[0]");
 }
 
+TEST_F(SessionTest, AReopenedShellHasItsOwnMarkAndSparesTheServersOfTheOld) {
+    auto const mark = [this] { return session->execution()->id() + "\n[0]"; };
+    EXPECT_EQ(ask("echo $EXECD_EXECUTION"), mark());  // the shell is the same one before and after
+    auto const run = begin("setsid sleep 1000 & echo $!; exit 3");
+    finish(run);
+    std::string pid = output(*run);
+    pid.pop_back();
+    auto const old = session->execution();
+    std::string const seen = ask("env | sed -n s/^EXECD_EXECUTION=//p");
+    EXPECT_EQ(seen, mark());
+    EXPECT_NE(session->execution(), old);
+    EXPECT_EQ(ask("read -t 0.05 x < <(sleep 1); kill -0 " + pid), "[0]");
+    h.run(old->stop({}));
+    EXPECT_EQ(ask("exec 2>/dev/null; while kill -0 " + pid + "; do sleep 0.01; done"), "[0]");  // gone
+}
+
+TEST_F(SessionTest, AnInterruptAtAnyMomentIsAnswered) {
+    ask("v=1");
+    for (int i = 0; i < 10; ++i) {
+        auto const run = begin("sleep 1000");
+        for (int turns = 0; turns < i; ++turns) h.loop.io().poll_one();
+        EXPECT_TRUE(session->interrupt());
+        EXPECT_EQ(finish(run).status, 130) << i;
+    }
+    EXPECT_EQ(ask("echo $v").substr(0, 1), "1");
+}
+
 TEST_F(SessionTest, ExecSetEAndKills) {
     EXPECT_EQ(ask("exec bash -c 'sleep 0.05; echo replaced; exit 9'"), "replaced\n[9]");
     EXPECT_EQ(ask("trap 'echo bye' EXIT; set -e; echo a; false; echo never"), "a\nbye\n[1]");
