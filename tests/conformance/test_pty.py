@@ -30,8 +30,8 @@ def terminal(daemon):
         daemon.call("DELETE", f"/pty/{ident}")
 
 
-def attach(daemon, ident, query=""):
-    return connect(f"ws://127.0.0.1:{daemon.port}/pty/{ident}/ws{query}", compression=None, max_size=None)
+def attach(daemon, ident, query="", **options):
+    return connect(f"ws://127.0.0.1:{daemon.port}/pty/{ident}/ws{query}", compression=None, max_size=None, **options)
 
 
 def read_until(socket, text):
@@ -310,7 +310,8 @@ def upgrade(ident, query="", version="13"):
 def test_takeover_while_the_holder_does_not_read(daemon, terminal):
     """OSB takeover reviews: a holder stalled in its output (or replay) is cut off at once."""
     ident = terminal(command="head -c 12000000 /dev/zero; read x")
-    with attach(daemon, ident) as socket:
+    # This client would wait for its turn behind the 12 MB that nobody reads.
+    with attach(daemon, ident, close_timeout=0.1) as socket:
         first_connected(socket)
         processes.eventually(lambda: daemon.call("GET", f"/pty/{ident}").json()["output_offset"] >= 12_000_000)
     with daemon.wire() as stalled:

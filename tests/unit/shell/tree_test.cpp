@@ -335,5 +335,44 @@ TEST_F(RealCgroups, ACgroupKillLeavesNoSurvivor) {
     EXPECT_TRUE(gone(h, text.substr(0, text.find('\n'))));
 }
 
+/// The machine's version 2 hierarchy alone, whatever version 1 has beside it: children are made in their
+/// group (CLONE_INTO_CGROUP), killed by cgroup.kill and frozen by cgroup.freeze; limits as far as it has
+/// controllers.
+TEST_F(RealCgroups, Version2AloneOnARealTree) {
+    std::ifstream all("/proc/self/mountinfo");
+    std::string const mounts = ::testing::TempDir() + "mounts" + std::to_string(::getpid());
+    for (std::string line; std::getline(all, line);)
+        if (line.find(" - cgroup2 ") != std::string::npos) std::ofstream(mounts) << line << "\n";
+    Executions::Options opts;
+    opts.cgroups = Cgroups::detect({mounts, "/proc/self/cgroup", false});
+    std::filesystem::remove(mounts);
+    if (opts.cgroups->kind() != "v2") GTEST_SKIP() << "no version 2 hierarchy may be written here";
+    Harness h(nullptr, opts);
+    auto spec = h.shell("env -i setsid bash -c 'sleep 1000 & echo $!; wait' & read x; echo $x");
+    spec.input = Input::pipe;
+    spec.resources = {64U << 20, 50, 0.5};
+    auto run = h.start(std::move(spec));
+    std::vector<std::string> missing;
+    for (std::string const name : {"memory", "pids", "cpu"})
+        if (!can(opts, name)) missing.push_back(name);
+    EXPECT_EQ(run->not_enforced(), missing);  // said, not passed over
+    std::string text;
+    Cursor cursor = run->journal().reader();
+    Batch batch;
+    while (text.find('\n') == std::string::npos && h.run(cursor.next(batch, h.soon())) == Next::data)
+        for (auto const& slice : batch.slices) text += slice.bytes;
+    std::ifstream place("/proc/" + text.substr(0, text.find('\n')) + "/cgroup");
+    std::string const where{std::istreambuf_iterator<char>(place), {}};
+    EXPECT_NE(where.find("0::"), std::string::npos);
+    EXPECT_NE(where.find(run->id()), std::string::npos) << where;  // also what left session and environment
+    h.run(run->freeze(true));
+    EXPECT_TRUE(h.run(run->write("thawed\n", h.soon())).has_value());
+    h.run(run->freeze(false));
+    ASSERT_EQ(h.run(cursor.next(batch, h.soon())), Next::data);
+    EXPECT_EQ(batch.slices.front().bytes, "thawed\n");
+    h.run(run->stop(0s));
+    EXPECT_TRUE(!opts.cgroups->can_kill() || gone(h, text.substr(0, text.find('\n'))));
+}
+
 }  // namespace
 }  // namespace execd::shell
