@@ -66,6 +66,12 @@ std::string required_literal(std::string_view expression) {
             i = end;
             continue;
         }
+        if (c == '{') {
+            // How often a class, a group or an escape is repeated: its numbers are no text.
+            cut();
+            i = std::min(expression.find('}', i), expression.size() - 1);
+            continue;
+        }
         char literal = c;
         bool plain = is_plain(c);
         if (c == '\\' && i + 1 < expression.size()) {

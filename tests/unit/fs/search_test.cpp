@@ -1,7 +1,9 @@
 #include "fs/search.hpp"
 
 #include <gtest/gtest.h>
+
 #include <unistd.h>
+#include <random>
 
 #include <chrono>
 #include <thread>
@@ -153,6 +155,39 @@ TEST(Pattern, TheRequiredLiteral) {
     EXPECT_EQ(required_literal("[abc]de"), "de");
     EXPECT_EQ(required_literal("\\x41bcd"), "");
     EXPECT_EQ(required_literal("x\\d+yz"), "yz");
+    EXPECT_EQ(required_literal("\\d{3,5}"), "");
+    EXPECT_EQ(required_literal("[a-z]{12}_(ab){34,}.{5}x"), "_");
+}
+
+TEST(Pattern, TheLiteralNeverHidesALine) {
+    std::mt19937 random(11);
+    auto const any = [&](auto const& list) { return std::string(list[random() % std::size(list)]); };
+    constexpr char const* kAtoms[] = {"a",   "b",   "3",      "12",    "ab", "[ab]", "[^a]",
+                                      "\\d", "\\w", "(a|b3)", "(?:b)", ".",  "\\{",  "\\."};
+    constexpr char const* kTimes[] = {"",    "",      "",      "",    "*",  "+", "?",
+                                      "{2}", "{1,2}", "{0,1}", "{0}", "+?", "*?"};
+    constexpr char const* kText[] = {"a", "b", "3", "12", "{", ".", ",", "1", "2", "\n"};
+    for (int round = 0; round < 1000; ++round) {
+        std::string expression;
+        std::string text;
+        for (auto n = 1 + random() % 4; n > 0; --n) {
+            expression += any(kAtoms);
+            expression += any(kTimes);
+        }
+        for (auto n = random() % 30; n > 0; --n) text += any(kText);
+        auto filtered = Pattern::compile(expression, {});
+        auto plain = Pattern::compile("(?:" + expression + ")", {});  // no literal is taken out of groups
+        ASSERT_TRUE(filtered && plain) << expression;
+        for (std::size_t at = 0; at < text.size();) {
+            auto const ours = filtered->find_line(text, at);
+            auto const all = plain->find_line(text, at);
+            ASSERT_EQ(ours.has_value(), all.has_value()) << expression << " in " << text;
+            if (!ours) break;
+            ASSERT_EQ(ours->line.begin, all->line.begin) << expression << " in " << text;
+            ASSERT_EQ(ours->match.end, all->match.end) << expression << " in " << text;
+            at = ours->line.end + 1;
+        }
+    }
 }
 
 TEST(Pattern, LinesAreMatchedAlone) {
