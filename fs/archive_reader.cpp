@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <iconv.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,28 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
-// Names in archives are bytes. libarchive would convert those of pax headers from UTF-8 to the locale's
-// charset, which is ASCII here, with the system's iconv, which a static glibc loads as a plugin. These three,
-// found before the library's, hand every byte through.
-extern "C" {
-iconv_t iconv_open(char const*, char const*) {
-    static char one;
-    return &one;
-}
-std::size_t iconv(iconv_t, char** in, std::size_t* in_left, char** out, std::size_t* out_left) {
-    if (in == nullptr || *in == nullptr) return 0;
-    std::size_t const n = std::min(*in_left, *out_left);
-    std::memcpy(*out, *in, n);
-    *in += n;
-    *in_left -= n;
-    *out += n;
-    *out_left -= n;
-    if (*in_left == 0) return 0;
-    errno = E2BIG;
-    return static_cast<std::size_t>(-1);
-}
-int iconv_close(iconv_t) { return 0; }
-}
+#include "fs/archive_charset.hpp"
 
 namespace execd::fs {
 
@@ -74,6 +52,7 @@ Error ArchiveReader::broken() const {
 }
 
 Result<void> ArchiveReader::start() {
+    keep_archive_names_as_bytes();
     archive_.reset(::archive_read_new());
     if (!archive_) return fail(Code::exhausted, "archive", "out of memory");
     // One by one: what is not named here is not in the program.
