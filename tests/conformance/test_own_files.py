@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import tarfile
 import threading
@@ -210,6 +211,33 @@ def test_watch_with_cursor_and_resume(daemon, work):
         assert b"event: rename" in text and b"id: 1\n" not in text
     assert daemon.call("DELETE", url).status == 204
     assert daemon.call("GET", url).status == 404
+
+
+def test_a_watch_says_when_the_kernel_dropped_events_and_goes_on(daemon, work):
+    watch = daemon.call("POST", f"{BASE}/watches", json={"path": str(work), "debounce_ms": 10}).json()
+    url = f"{BASE}/watches/{watch['id']}"
+    with open("/proc/sys/fs/inotify/max_queued_events") as limit:
+        events = int(limit.read()) + 500
+    os.kill(daemon.pid, signal.SIGSTOP)
+    try:
+        for index in range(events // 2):  # two events each at least: made, deleted
+            os.close(os.open(work / "file", os.O_CREAT | os.O_WRONLY))
+            os.unlink(work / "file")
+        (work / "deep").mkdir()  # among what was dropped
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+    cursor, seen = 0, []
+    while "overflow" not in seen:
+        answer = daemon.call("GET", f"{url}?cursor={cursor}&wait_ms=10000").json()
+        assert answer["events"], seen
+        cursor, seen = answer["cursor"], seen + [event["change"] for event in answer["events"]]
+    (work / "deep" / "after").write_text("x")
+    paths = []
+    while f"{work}/deep/after" not in paths:
+        answer = daemon.call("GET", f"{url}?cursor={cursor}&wait_ms=10000").json()
+        assert answer["events"], paths
+        cursor, paths = answer["cursor"], paths + [event["path"] for event in answer["events"]]
+    assert daemon.call("DELETE", url).status == 204
 
 
 def test_wait_for_one_path(daemon, work):

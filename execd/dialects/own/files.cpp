@@ -104,11 +104,17 @@ Result<fs::Encoding> encoding_of(std::string_view name) {
                 "auto, utf-8, utf-8-sig, utf-16-le, utf-16-be, latin-1 or base64");
 }
 
-Task<Result<Answer>> edit(Services& services, Call& call) {
-    EditRequest request;
+/// The request, and its path made absolute.
+template <class Request>
+Task<Result<std::string>> read_at_path(Services& services, Call& call, Request& request) {
     auto read = co_await read_request(call, request);
     if (!read) co_return Failure(read.error());
-    auto path = path_of(services, request.path);
+    co_return path_of(services, request.path);
+}
+
+Task<Result<Answer>> edit(Services& services, Call& call) {
+    EditRequest request;
+    auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
     fs::EditText op(*path);
     for (auto& item : request.edits) {
@@ -163,9 +169,7 @@ Task<Result<Answer>> editor(Services& services, std::shared_ptr<fs::Editor> tool
 
 Task<Result<Answer>> find(Services& services, Call& call) {
     FindRequest request;
-    auto read = co_await read_request(call, request);
-    if (!read) co_return Failure(read.error());
-    auto path = path_of(services, request.path);
+    auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
     fs::FindOptions options(*path, std::move(request.pattern));
     options.whole_path = request.whole_path;
@@ -218,9 +222,7 @@ std::string grep_json(fs::GrepResult result) {
 
 Task<Result<Answer>> search(Services& services, Call& call) {
     GrepRequest request;
-    auto read = co_await read_request(call, request);
-    if (!read) co_return Failure(read.error());
-    auto path = path_of(services, request.path);
+    auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
     fs::GrepOptions options(*path, std::move(request.pattern));
     options.fixed = request.fixed;
@@ -251,9 +253,7 @@ Task<Result<Answer>> search(Services& services, Call& call) {
 
 Task<Result<Answer>> read_text(Services& services, Call& call) {
     TextQuery request;
-    auto read = co_await read_request(call, request);
-    if (!read) co_return Failure(read.error());
-    auto path = path_of(services, request.path);
+    auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
     auto encoding = encoding_of(request.encoding);
     if (!encoding) co_return Failure(encoding.error());
@@ -276,9 +276,7 @@ Task<Result<Answer>> read_text(Services& services, Call& call) {
 
 Task<Result<Answer>> write_text(Services& services, Call& call) {
     TextRequest request;
-    auto read = co_await read_request(call, request);
-    if (!read) co_return Failure(read.error());
-    auto path = path_of(services, request.path);
+    auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
     auto encoding = encoding_of(request.encoding);
     if (!encoding) co_return Failure(encoding.error());
