@@ -124,7 +124,7 @@ TEST(AgentRunModes, AreDigitsHoweverTheyAreSpelled) {
     EXPECT_EQ(bits(1777), 01777U);
     EXPECT_FALSE(mode_of(std::nullopt).value());
     EXPECT_FALSE(mode_of(Json(nullptr)).value());
-    for (Json const bad :
+    for (Json const& bad :
          {Json("888"), Json("rw"), Json(-1), Json(9999), Json(6.5), Json::array(), Json("77777")})
         EXPECT_FALSE(mode_of(bad)) << bad.dump();
 }
