@@ -31,8 +31,10 @@ bool ContextSpec::same_request(ContextSpec const& other) const {
         return as ? std::make_optional(std::make_pair(as->uid, as->gid)) : std::nullopt;
     };
     return language == other.language && cwd == other.cwd && env == other.env && who(*this) == who(other) &&
-           owner == other.owner && idle_timeout == other.idle_timeout &&
-           heartbeat_timeout == other.heartbeat_timeout && revive == other.revive;
+           owner == other.owner && resources.memory == other.resources.memory &&
+           resources.pids == other.resources.pids && resources.cpu == other.resources.cpu &&
+           idle_timeout == other.idle_timeout && heartbeat_timeout == other.heartbeat_timeout &&
+           revive == other.revive;
 }
 
 Context::Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch, Shared shared)
@@ -82,6 +84,7 @@ Task<Result<void>> Context::launch(Deadline deadline) {
     if (!made) co_return tl::unexpected(made.error());
     if (closed_) co_return fail(Code::gone, "context.start", "the context was deleted");
     kernel_ = *std::move(made);
+    changed_.notify_all();
     // drop_kernel() takes these back before the kernel leaves this object.
     kernel_->client().set_hooks({[this](Message m, std::vector<Output> o) { on_iopub(m, std::move(o)); },
                                  [this](Message m) { on_input(std::move(m)); }});
@@ -94,6 +97,7 @@ Task<Result<void>> Context::launch(Deadline deadline) {
     }
     ++generation_;
     death_.clear();
+    death_kind_.clear();
     touch();
     log::info("kernel.ready",
               {{"kernel", kernelspec_.name}, {"pid", kernel_->pid()}, {"start", to_string(kernel_->kind())}});
@@ -111,6 +115,7 @@ std::shared_ptr<Burial> Context::drop_kernel(Duration grace) {
 
 void Context::on_death() {
     death_ = kernel_ ? kernel_->cause() : std::string();
+    death_kind_ = kernel_ ? kernel_->cause_kind() : std::string();
     changed_.notify_all();
 }
 
@@ -179,7 +184,7 @@ void Context::finish(Run& run, RunOutcome outcome) {
 Result<void> Context::cancel(std::string_view run_id) {
     if (current_ && current_->id() == run_id) {
         progress_->cancelled = true;
-        scope_.spawn("context.stop", stop_running(shared_from_this()));
+        scope_.spawn("context.stop", stop_running(shared_from_this(), current_));
         return {};
     }
     for (auto it = queue_.begin(); it != queue_.end(); ++it) {
@@ -193,28 +198,46 @@ Result<void> Context::cancel(std::string_view run_id) {
     return fail(find(run_id) ? Code::gone : Code::not_found, "run.cancel", std::string(run_id));
 }
 
-Task<Result<void>> Context::interrupt() {
+Task<Result<bool>> Context::interrupt(Duration wait) {
     auto const self = shared_from_this();
     if (closed_) co_return fail(Code::gone, "context.interrupt", "the context was deleted");
-    if (!current_) co_return Result<void>{};
     auto const run = current_;
+    if (!run) co_return true;
     progress_->cancelled = true;
-    co_await stop_running(self);
-    co_return Result<void>{};
+    auto told = co_await tell_to_stop(run);
+    if (!told) co_return tl::unexpected(told.error());
+    bool const ended = co_await run->wait(loop_->clock(), Deadline::in(loop_->clock(), wait));
+    co_return ended;
 }
 
 // Interrupts the run at hand; a kernel that does not survive that is replaced.
-Task<void> Context::stop_running([[maybe_unused]] std::shared_ptr<Context> self) {
-    if (!progress_ || progress_->stopping) co_return;
-    progress_->stopping = true;
+Task<Result<void>> Context::tell_to_stop(std::shared_ptr<Run> run) {
+    if (current_ != run || !progress_ || progress_->stopping) co_return Result<void>{};
     changed_.notify_all();
-    if (!progress_->sent || !kernel_) co_return;  // follow() looks at `cancelled` before it sends
+    if (!progress_->sent || !kernel_)
+        co_return Result<void>{};  // perform() looks at `cancelled` before it sends
+    // Whoever waits here may go away: the next interrupt must find its way.
+    struct Stopping {
+        Context& self;
+        Run const* run;
+        Stopping(Context& c, Run const* r) : self(c), run(r) { self.progress_->stopping = true; }
+        ~Stopping() {
+            if (self.progress_ && self.current_.get() == run) self.progress_->stopping = false;
+        }
+    } const stopping(*this, run.get());
+    progress_->interrupted_at = loop_->clock().now();
     auto done = co_await kernel_->interrupt();
-    if (!done && progress_ && done.error().code == Code::not_supported) {
-        progress_->kill = true;
-        changed_.notify_all();
-    }
-    if (!done) log::warn("kernel.interrupt", {{"kernel", kernelspec_.name}, {"why", done.error().message()}});
+    if (done) co_return done;
+    log::warn("kernel.interrupt", {{"kernel", kernelspec_.name}, {"why", done.error().message()}});
+    if (current_ != run || !progress_) co_return Result<void>{};
+    if (done.error().code != Code::not_supported) co_return done;
+    progress_->kill = true;
+    changed_.notify_all();
+    co_return Result<void>{};
+}
+
+Task<void> Context::stop_running([[maybe_unused]] std::shared_ptr<Context> self, std::shared_ptr<Run> run) {
+    (void)co_await tell_to_stop(std::move(run));
 }
 
 Result<void> Context::answer_input(std::string_view run_id, std::string_view text) {

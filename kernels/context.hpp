@@ -29,6 +29,8 @@ struct ContextSpec {
     Env env{};
     std::optional<shell::Identity> identity{};
     std::string owner{};
+    /// Of the kernel and all that it starts; what cannot be enforced says Kernel::not_enforced().
+    shell::ResourceLimits resources{};
     /// Ended after so long without a run or request; 0: never; absent: as Contexts::Options says.
     std::optional<Duration> idle_timeout{};
     /// A kernel that works on a run and leaves heartbeats unanswered for so long is killed; 0: never (kernels
@@ -40,6 +42,8 @@ struct ContextSpec {
     /// Finished runs that can still be looked at, and how much their logs may hold together.
     std::size_t keep_runs = 64;
     std::size_t keep_bytes = 32 << 20;
+    /// How long a run may go on after an interrupt before its log says that it does.
+    Duration patience = std::chrono::seconds(3);
     /// How long one half of a run's end (reply, idle) waits for the other when nothing more is output.
     Duration end_grace = std::chrono::seconds(5);
 
@@ -81,6 +85,8 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] Kernel* kernel() const { return kernel_.get(); }
     /// Why the last kernel ended by itself; empty while it did not.
     [[nodiscard]] std::string const& death() const { return death_; }
+    /// The same for programs (Kernel::cause_kind).
+    [[nodiscard]] std::string const& death_kind() const { return death_kind_; }
 
     // ---- runs
 
@@ -98,8 +104,9 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] std::optional<std::size_t> position(std::string_view run_id) const;
     /// Out of the queue, or interrupted when it runs. Code::not_found, gone when finished.
     Result<void> cancel(std::string_view run_id);
-    /// Interrupts what runs; nothing running is fine.
-    [[nodiscard]] Task<Result<void>> interrupt();
+    /// Interrupts what runs and waits at most `wait` for its end. True: nothing of it runs any more (or
+    /// nothing ran); false: the kernel was told, and is still at work.
+    [[nodiscard]] Task<Result<bool>> interrupt(Duration wait = {});
     /// The answer to InputRequest. Code::conflict when the run does not wait for one.
     Result<void> answer_input(std::string_view run_id, std::string_view text);
 
@@ -137,7 +144,12 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] Result<void> send(Run const& run);
     [[nodiscard]] Task<void> follow(std::shared_ptr<Run> run);
     [[nodiscard]] Task<bool> overdue(Run& run);
-    [[nodiscard]] Task<void> stop_running(std::shared_ptr<Context> self);
+    [[nodiscard]] Task<void> stop_running(std::shared_ptr<Context> self, std::shared_ptr<Run> run);
+    [[nodiscard]] Task<Result<void>> tell_to_stop(std::shared_ptr<Run> run);
+    [[nodiscard]] Deadline patience() const;
+    void tell_unheeded();
+    void fail_run(Run& run, Error const& error);
+    void lose_kernel(Run& run, RunOutcome::Kind kind, std::string why);
     std::shared_ptr<Burial> drop_kernel(Duration grace);
     void retire(std::shared_ptr<Run> run);
     [[nodiscard]] bool retry_aborted(Run const& run);
@@ -156,6 +168,7 @@ class Context : public std::enable_shared_from_this<Context> {
     Shared shared_;
     KernelPtr kernel_;
     std::string death_;
+    std::string death_kind_;
     int generation_ = 0;
     bool starting_ = false;
     bool restarting_ = false;

@@ -46,7 +46,7 @@ Task<bool> Context::ready_kernel(std::shared_ptr<Run> run) {
     if (kernel_ && kernel_->alive()) co_return true;
     std::string const death = death_;
     if (!spec_.revive) {
-        finish(*run, {.kind = RunOutcome::Kind::kernel_died, .why = death});
+        lose_kernel(*run, RunOutcome::Kind::kernel_died, death);
         co_return false;
     }
     drop_kernel(Duration::zero());
@@ -125,9 +125,7 @@ Task<void> Context::perform(std::shared_ptr<Run> run) {
     bool const placed = run->spec().cwd || !run->spec().env.empty();
     if (placed) {
         if (auto done = co_await place(*run); !done) {
-            auto const kind =
-                kernel_ && kernel_->alive() ? RunOutcome::Kind::failed : RunOutcome::Kind::kernel_died;
-            finish(*run, {.kind = kind, .why = done.error().message(), .code = done.error().code});
+            fail_run(*run, done.error());
             co_return;
         }
     }
@@ -142,15 +140,38 @@ Task<void> Context::perform(std::shared_ptr<Run> run) {
     } else if (!kernel_) {
         finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "the kernel was restarted"});
     } else if (auto sent = send(*run); !sent) {
-        auto const kind =
-            kernel_ && kernel_->alive() ? RunOutcome::Kind::failed : RunOutcome::Kind::kernel_died;
-        finish(*run, {.kind = kind, .why = sent.error().message(), .code = sent.error().code});
+        fail_run(*run, sent.error());
     } else {
         kernel_->attend(true);
         co_await follow(run);
         if (kernel_) kernel_->attend(false);
     }
     if (placed) co_await unplace(*run);
+}
+
+void Context::lose_kernel(Run& run, RunOutcome::Kind kind, std::string why) {
+    finish(run, {.kind = kind, .why = std::move(why), .cause = death_kind_});
+}
+
+void Context::fail_run(Run& run, Error const& error) {
+    if (!kernel_ || !kernel_->alive())
+        return lose_kernel(run, RunOutcome::Kind::kernel_died, error.message());
+    finish(run, {.kind = RunOutcome::Kind::failed, .why = error.message(), .code = error.code});
+}
+
+/// Until when an interrupt may have no effect without a word.
+Deadline Context::patience() const {
+    auto const& p = *progress_;
+    return p.interrupted_at && !p.timed_out ? Deadline(*p.interrupted_at + spec_.patience)
+                                            : Deadline::never();
+}
+
+void Context::tell_unheeded() {
+    if (!patience().passed(loop_->clock())) return;
+    progress_->interrupted_at.reset();
+    current_->add(Notice{"interrupted and still at work: the code may be cleaning up, or the language "
+                         "lost the interrupt; interrupt it again, or restart the context"},
+                  loop_->clock().wall());
 }
 
 // Until both halves of the end are there, or something ends the run instead.
@@ -163,8 +184,8 @@ Task<void> Context::follow(std::shared_ptr<Run> run) {
         auto& p = *progress_;
         if (kernel_ && !kernel_->alive()) {
             // One that is ended by the interrupt at the end of its time has still run out of time.
-            finish(*run, {.kind = p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::kernel_died,
-                          .why = "the kernel ended: " + kernel_->cause()});
+            lose_kernel(*run, p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::kernel_died,
+                        "the kernel ended: " + kernel_->cause());
             co_return;
         }
         if (p.restarted || p.kill || !kernel_) {
@@ -188,12 +209,14 @@ Task<void> Context::follow(std::shared_ptr<Run> run) {
             if (limit.passed(clock)) break;
             wake = earliest(wake, limit);
         }
+        wake = earliest(wake, patience());
         bool const told = co_await changed_.wait(clock, wake);
         if (told) continue;
+        tell_unheeded();
         if (!p.timed_out && soft.passed(clock)) {
             p.timed_out = true;
             hard = Deadline::in(clock, run->spec().grace);
-            scope_.spawn("context.stop", stop_running(shared_from_this()));
+            scope_.spawn("context.stop", stop_running(shared_from_this(), run));
         } else if (p.timed_out && hard.passed(clock)) {
             p.kill = true;
         }

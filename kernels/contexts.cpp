@@ -75,7 +75,8 @@ Task<Result<KernelPtr>> Contexts::launch_cold(KernelSpec kernelspec, LaunchPlace
 
 Task<Result<KernelPtr>> Contexts::launch(ContextSpec spec, KernelSpec kernelspec) {
     if (auto ready = prepare(); !ready) co_return tl::unexpected(ready.error());
-    LaunchPlace place{spec.cwd.empty() ? options_.cwd : spec.cwd, options_.env, spec.identity, spec.owner};
+    LaunchPlace place{spec.cwd.empty() ? options_.cwd : spec.cwd, options_.env, spec.identity, spec.owner,
+                      spec.resources};
     for (auto const& [name, value] : spec.env) place.env[name] = value;
     if (python_ && python_->suits(kernelspec, place)) {
         auto fast = co_await python_->start(kernelspec, place);
@@ -85,6 +86,10 @@ Task<Result<KernelPtr>> Contexts::launch(ContextSpec spec, KernelSpec kernelspec
             code == Code::not_found || code == Code::not_a_directory || code == Code::permission_denied;
         if (bad_place) co_return fast;
         log::warn("kernel.cold_start", {{"kernel", kernelspec.name}, {"why", fast.error().message()}});
+        std::string why = fast.error().message();
+        auto cold = co_await launch_cold(std::move(kernelspec), std::move(place));
+        if (cold) (*cold)->set_why_cold(std::move(why));
+        co_return cold;
     }
     co_return co_await launch_cold(std::move(kernelspec), std::move(place));
 }
@@ -125,6 +130,7 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
         Context::Shared{logs_, [this] { trim_logs(); }});
     by_id_[id] = context;
     order_.push_back(id);
+    changed_.notify_all();
     // A caller that goes away meanwhile must not leave a context that nobody knows.
     struct Undo {
         Contexts& self;

@@ -50,6 +50,7 @@ Task<void> Kernel::watch() {
     if (!ended) co_return;
     dead_ = true;
     cause_ = killed_why_.empty() ? process_->cause() : killed_why_;
+    cause_kind_ = killed_why_.empty() ? process_->cause_kind() : "killed";
     if (!ending_) {
         log::warn("kernel.died", {{"kernel", spec_.name}, {"pid", process_->pid()}, {"cause", cause_}});
         if (auto words = last_words(); !words.empty()) cause_ += ": " + words;
@@ -174,6 +175,8 @@ Task<Result<std::unique_ptr<Kernel>>> start_cold(Loop& loop, shell::Executions& 
     start.cwd = place.cwd;
     start.identity = place.identity;
     start.owner = place.owner;
+    start.contain = true;
+    start.resources = place.resources;
     start.label = "kernel";
     start.text = spec.name;
     start.journal.spill = 0;

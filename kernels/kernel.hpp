@@ -43,6 +43,14 @@ class Kernel {
     [[nodiscard]] bool alive() const { return !dead_; }
     /// After the end: "exit status 3", with the last words of its log.
     [[nodiscard]] std::string const& cause() const { return cause_; }
+    /// After the end, for programs: "exited", "signaled", "oom_killed", or "killed" when we did it because it
+    /// was silent.
+    [[nodiscard]] std::string const& cause_kind() const { return cause_kind_; }
+    /// Limits that were asked for and are not in force here.
+    [[nodiscard]] std::vector<std::string> const& not_enforced() const { return process_->not_enforced(); }
+    /// Why it was started cold although it could have come from a zygote; empty otherwise.
+    [[nodiscard]] std::string const& why_cold() const { return why_cold_; }
+    void set_why_cold(std::string why) { why_cold_ = std::move(why); }
     /// Called (once, from the reactor) when the process has ended by itself or by end().
     void on_death(std::function<void()> call) { on_death_ = std::move(call); }
 
@@ -81,6 +89,8 @@ class Kernel {
     bool dead_ = false;
     bool ending_ = false;
     std::string cause_;
+    std::string cause_kind_;
+    std::string why_cold_;
     std::string killed_why_;
     std::function<void()> on_death_;
     std::function<void(Duration)> on_silence_;
@@ -97,6 +107,7 @@ struct LaunchPlace {
     Env env;  // complete
     std::optional<shell::Identity> identity;
     std::string owner;
+    shell::ResourceLimits resources{};
 };
 
 /// Starts `spec` as an execution, not yet connected. A kernelspec whose program is missing is

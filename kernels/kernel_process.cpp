@@ -23,6 +23,12 @@ class ExecutionProcess final : public KernelProcess {
     [[nodiscard]] std::string cause() const override {
         return execution_->verdict() ? execution_->verdict()->text() : std::string();
     }
+    [[nodiscard]] std::string cause_kind() const override {
+        return std::string(execution_->verdict() ? execution_->verdict()->kind() : std::string_view());
+    }
+    [[nodiscard]] std::vector<std::string> const& not_enforced() const override {
+        return execution_->not_enforced();
+    }
     [[nodiscard]] std::string log_tail() const override {
         auto& journal = execution_->journal();
         auto const total = journal.end().total;

@@ -5,6 +5,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "shell/executions.hpp"
 
@@ -24,6 +25,10 @@ class KernelProcess {
     [[nodiscard]] virtual Task<void> stop(Duration grace) = 0;
     /// After the end, for people: "exit status 3", "signal: killed", "out of memory".
     [[nodiscard]] virtual std::string cause() const = 0;
+    /// The same for programs, as shell::Verdict::kind() says it: "exited", "signaled", "oom_killed" ...
+    [[nodiscard]] virtual std::string cause_kind() const = 0;
+    /// Limits that were asked for and are not in force: "memory", "pids", "cpu".
+    [[nodiscard]] virtual std::vector<std::string> const& not_enforced() const = 0;
     /// The last bytes of its stdout and stderr (kernels write there what went wrong before they could speak).
     [[nodiscard]] virtual std::string log_tail() const = 0;
 };

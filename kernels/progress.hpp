@@ -10,7 +10,10 @@ struct Context::Progress {
     bool idle = false;
     std::optional<Result<Message>> reply;
     bool cancelled = false;
+    /// An interrupt is on its way to the kernel.
     bool stopping = false;
+    /// When the kernel was last told to stop; nothing once it was said that it does not heed that.
+    std::optional<TimePoint> interrupted_at{};
     bool timed_out = false;
     /// The kernel has to go: it cannot be interrupted, or did not heed it.
     bool kill = false;

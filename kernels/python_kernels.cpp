@@ -163,7 +163,8 @@ Task<Result<KernelPtr>> PythonKernels::hand_out(std::shared_ptr<Family> family, 
 
 Task<Result<KernelPtr>> PythonKernels::start(KernelSpec spec, LaunchPlace place) {
     auto const mine = family(spec);
-    if (!mine->pool.empty()) {
+    // Those that wait have a group without limits already.
+    if (!mine->pool.empty() && !place.resources.any()) {
         auto ready = co_await hand_out(mine, place);
         if (ready) co_return ready;
         if (ready.error().where != "pool") co_return ready;

@@ -48,6 +48,8 @@ struct RunOutcome {
     /// Also set for an interrupted or timed out run when the kernel reported what that raised.
     std::optional<ErrorOutput> error{};
     std::string why{};
+    /// Of a kernel's death, for programs (Kernel::cause_kind).
+    std::string cause{};
     Code code = Code::internal;
     int execution_count = 0;
     Json payload = Json::array();

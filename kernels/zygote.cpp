@@ -155,6 +155,9 @@ Task<Result<ForkedKernel>> Zygote::fork(Connection connection, LaunchPlace place
                                         std::move(outputs->err.read));
     flight.land();
     if (!execution) co_return tl::unexpected(execution.error());
+    // While it waits for its go, and has no children yet: all of it is in the group then.
+    auto contained = co_await executions_->contain(*execution, place.resources);
+    if (!contained) co_return tl::unexpected(contained.error());
     Json const go = {{"op", "go"}};
     if (auto sent = control->ours.send(go); !sent) co_return tl::unexpected(sent.error());
     auto bound = co_await control->ours.receive(deadline);

@@ -18,12 +18,15 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 
 gc.disable()  # until the freeze: a collection would leave holes, and every hole costs a dirty page in each kernel
 
 SOCKET_FD = 3
 RUNTIME_DIR = os.getcwd()
+MARKER = None
+IMPORTED = {}  # environment variables that the imports set, as they do in a kernel of its own
 
 
 def send(sock, value, fds=()):
@@ -40,10 +43,33 @@ def receive(sock):
     return (json.loads(data) if data else None), list(fds)
 
 
+def find_marker():
+    # Where the value of our EXECD_EXECUTION stands in the memory that /proc/<pid>/environ shows. A fork inherits it:
+    # who looks for what the zygote started would find the kernels, so each writes its own id there.
+    import ctypes
+
+    name = b"EXECD_EXECUTION="
+    wanted = name + os.environ.get("EXECD_EXECUTION", "").encode()
+    block = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+    for number in range(100_000):
+        if not block[number]:
+            return None
+        if ctypes.string_at(block[number]) == wanted:
+            return block[number] + len(name)
+
+
+def take_marker(place, ident):
+    import ctypes
+
+    value = ident.encode()
+    if place and len(ctypes.string_at(place)) == len(value):
+        ctypes.memmove(place, value, len(value))
+
+
 def take_place(cwd, env):
     if env is not None:
         os.environ.clear()
-        os.environ.update(env)
+        os.environ.update({**IMPORTED, **env})
         time.tzset()
     if cwd:
         os.chdir(cwd)
@@ -72,6 +98,26 @@ def become_kernel_process(fds):
     faulthandler.enable(file=os.dup(2))
     gc.enable()
     return socket.socket(fileno=3)
+
+
+def keep_interrupts(app):
+    # Python prints and forgets what is raised in a callback (__del__, weakref, gc), a KeyboardInterrupt too. That one
+    # is sent again to the cell that it was meant for, once the callback is over.
+    forget = sys.unraisablehook
+    main = threading.main_thread().ident
+
+    def again(count):
+        if app.shell.execution_count == count and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    def hook(unraisable):
+        forget(unraisable)
+        if unraisable.exc_type is not None and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            timer = threading.Timer(0.05, again, (app.shell.execution_count,))
+            timer.daemon = True
+            timer.start()
+
+    sys.unraisablehook = hook
 
 
 def make_app(request):
@@ -124,6 +170,7 @@ def fail_once(app):
 def run_kernel(request, fds):
     before = set(sys.modules)
     control = become_kernel_process(fds)
+    take_marker(MARKER, request.get("id", ""))
     send(control, {"ev": "hello"})
     if receive(control)[0] is None:
         os._exit(125)  # the daemon is gone
@@ -134,6 +181,10 @@ def run_kernel(request, fds):
         take_place(None, request.get("env"))
         sys.argv = ["ipykernel_launcher.py", "-f", request["connection_file"]]
         app = make_app(request)
+        keep_interrupts(app)
+        # What ipykernel itself sets (MPLBACKEND, TERM, PAGER ...) has to outlive the final environment.
+        given = request.get("env") or {}
+        own = {name: value for name, value in os.environ.items() if given.get(name) != value}
     except BaseException as e:
         send(control, {"ev": "failed", "errno": getattr(e, "errno", None) or 0, "what": f"{type(e).__name__}: {e}"[:1000]})
         raise
@@ -150,7 +201,11 @@ def run_kernel(request, fds):
         message = receive(control)[0]
         if message is not None:
             try:
-                take_place(message.get("cwd"), message.get("env"))
+                final = message.get("env")
+                for name, value in own.items():
+                    if final is not None and final.get(name) == given.get(name):
+                        final[name] = value
+                take_place(message.get("cwd"), final)
                 send(control, {"ev": "adopted"})
             except OSError as e:
                 send(control, {"ev": "failed", "errno": e.errno, "what": str(e)})
@@ -230,8 +285,11 @@ def rehearse():
 def main(preload):
     if sys.path and sys.path[0] == "":
         del sys.path[0]  # ipykernel puts it back for the user's code
+    global MARKER
+    MARKER = find_marker()
     sock = socket.socket(fileno=SOCKET_FD)
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    before = dict(os.environ)
     for name in ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "zmq"):
         __import__(name)
     try:
@@ -244,6 +302,7 @@ def main(preload):
             __import__(name)
         except Exception:
             pass
+    IMPORTED.update({name: value for name, value in os.environ.items() if before.get(name) != value})
     gc.freeze()
     send(sock, {"ev": "ready", "threads": len(os.listdir("/proc/self/task"))})
     while True:

@@ -37,10 +37,13 @@ ContextInfo described(Services& services, kernels::Context const& context) {
     out.generation = context.generation();
     out.queued = context.queued();
     if (!context.death().empty()) out.death = context.death();
+    if (!context.death_kind().empty()) out.death_cause = context.death_kind();
     if (auto const run = context.current()) out.run = run->id();
     kernels::Kernel* const kernel = context.kernel();
     if (kernel == nullptr) return out;
     out.start = std::string(to_string(kernel->kind()));
+    if (!kernel->why_cold().empty()) out.why_cold = kernel->why_cold();
+    out.not_enforced = kernel->not_enforced();
     out.pid = kernel->pid();
     auto const& info = kernel->client().info();
     auto const implementation = kernels::text_of(info, "implementation");
@@ -78,6 +81,7 @@ Result<kernels::ContextSpec> spec_of(ContextRequest request) {
     spec.cwd = std::move(request.cwd);
     spec.env = std::move(request.env);
     if (request.uid) spec.identity = shell::Identity{*request.uid, request.gid.value_or(*request.uid), {}};
+    spec.resources = {request.limits.memory, request.limits.pids, request.limits.cpu};
     if (request.idle_timeout_ms) spec.idle_timeout = std::chrono::milliseconds(*request.idle_timeout_ms);
     spec.heartbeat_timeout = std::chrono::milliseconds(request.heartbeat_timeout_ms);
     spec.revive = request.revive;
@@ -140,9 +144,13 @@ Task<Result<Answer>> restart(Services& services, Call& call) {
 Task<Result<Answer>> interrupt(Services& services, Call& call) {
     auto context = context_of(services, call);
     if (!context) co_return tl::unexpected(context.error());
-    auto done = co_await (*context)->interrupt();
-    if (!done) co_return tl::unexpected(done.error());
-    co_return Answer::empty(204);
+    InterruptQuery query;
+    if (auto read = co_await read_request(call, query); !read) co_return tl::unexpected(read.error());
+    auto const run = (*context)->current();
+    auto ended = co_await (*context)->interrupt(std::chrono::milliseconds(query.wait_ms));
+    if (!ended) co_return tl::unexpected(ended.error());
+    if (*ended) co_return Answer::empty(204);
+    co_return json_answer(own::described(**context, *run), 202);
 }
 
 enum class Ask { complete, inspect, is_complete };
@@ -224,12 +232,8 @@ Task<Result<Answer>> outputs(Services& services, Call& call) {
     auto from = start_of(query);
     if (!from) co_return tl::unexpected(from.error());
     if (wants_events(call)) co_return context_events(services, *std::move(context), *from);
-    auto& log = (*context)->background();
-    auto& clock = services.loop.clock();
-    auto const until = Deadline::in(clock, std::chrono::milliseconds(query.wait_ms));
-    if (query.wait_ms > 0) co_await log.wait(*from, clock, until);
-    auto const page = log.read(*from, query.limit);
-    co_return json_answer(page_of(page, clock));
+    std::shared_ptr<kernels::OutputLog> log(*context, &(*context)->background());
+    co_return co_await page_answer(services, std::move(log), *from, std::move(query));
 }
 
 }  // namespace
@@ -240,14 +244,8 @@ std::vector<http::Row> contexts_rows(Services& services) {
     using Statuses = std::vector<http::Row::Status>;
     auto const add = [&out](std::string method, std::string path, std::string id, std::string doc,
                             Statuses statuses) -> http::Row& {
-        http::Row& row = out.emplace_back();
-        row.tag = "Code contexts";
-        row.method = std::move(method);
-        row.path = "/execd/v1/" + std::move(path);
-        row.operation_id = std::move(id);
-        row.doc = std::move(doc);
-        row.statuses = std::move(statuses);
-        return row;
+        return add_row(out, "Code contexts", std::move(method), std::move(path), std::move(id),
+                       std::move(doc), std::move(statuses));
     };
     auto const with_body = [](http::Row& row, wire::Ops const& ops) -> http::Row& {
         row.body = http::BodyPolicy::json;
@@ -288,8 +286,13 @@ std::vector<http::Row> contexts_rows(Services& services) {
         add("POST", "contexts/{id}/restart", "restartCodeContext", "A fresh kernel; queued runs stay.", one);
     again.on_disconnect = http::OnDisconnect::keep;
     again.invoke = [s](Call& call) { return restart(*s, call); };
-    add("POST", "contexts/{id}/interrupt", "interruptCodeContext", "Interrupts what runs.", done).invoke =
-        [s](Call& call) { return interrupt(*s, call); };
+    auto& stop =
+        add("POST", "contexts/{id}/interrupt", "interruptCodeContext",
+            "Interrupts what runs. 204: nothing of it runs any more; 202: it was told, and is still at "
+            "work.",
+            {done.front(), {202, &wire::Codec<RunInfo>::ops, "application/json", "The run"}});
+    stop.request = &wire::Codec<InterruptQuery>::ops;
+    stop.invoke = [s](Call& call) { return interrupt(*s, call); };
     with_body(
         add("POST", "contexts/{id}/complete", "completeCode", "complete_request of the kernel.", kernel),
         wire::Codec<CodeRequest>::ops)

@@ -18,6 +18,10 @@ namespace execd::own {
 [[nodiscard]] std::vector<http::Row> contexts_rows(Services& services);
 [[nodiscard]] std::vector<http::Row> runs_rows(Services& services);
 
+/// A new row of `out`; `path` is below /execd/v1/.
+http::Row& add_row(std::vector<http::Row>& out, std::string tag, std::string method, std::string path,
+                   std::string id, std::string doc, std::vector<http::Row::Status> statuses);
+
 /// Fills `out` from body, path, query and headers; Code::invalid_argument says every fault with its place.
 [[nodiscard]] Task<Result<void>> read_request(http::Call& call, wire::Ops const& ops, void* out);
 template <class T>
@@ -38,7 +42,9 @@ template <class T>
 [[nodiscard]] OutputItem item_of(kernels::OutputLog::Entry const& entry);
 /// What was dropped before the page's first entry; number is where it would have been.
 [[nodiscard]] OutputItem gap_of(kernels::OutputLog::Page const& page, Clock const& clock);
-[[nodiscard]] OutputPage page_of(kernels::OutputLog::Page const& page, Clock const& clock);
+/// A page of `log` (shared with its run or context) from `from` on, waited for as the query asks.
+[[nodiscard]] Task<http::Answer> page_answer(Services& services, std::shared_ptr<kernels::OutputLog> log,
+                                             std::uint64_t from, OutputsQuery query);
 [[nodiscard]] wire::Timestamp stamp_of(WallTime at);
 
 [[nodiscard]] bool wants_events(http::Call const& call);

@@ -104,6 +104,7 @@ OutcomeInfo described(kernels::RunOutcome const& outcome) {
     OutcomeInfo out;
     out.kind = to_string(outcome.kind);
     out.why = outcome.why;
+    if (!outcome.cause.empty()) out.cause = outcome.cause;
     if (outcome.kind == kernels::RunOutcome::Kind::failed) out.code = std::string(to_string(outcome.code));
     if (outcome.error)
         out.error = ErrorInfo{outcome.error->name, outcome.error->value, outcome.error->traceback};
@@ -182,6 +183,7 @@ OutputItem gap_of(kernels::OutputLog::Page const& page, Clock const& clock) {
     return out;
 }
 
+namespace {
 OutputPage page_of(kernels::OutputLog::Page const& page, Clock const& clock) {
     OutputPage out;
     if (page.lost_events > 0) out.outputs.push_back(gap_of(page, clock));
@@ -189,6 +191,28 @@ OutputPage page_of(kernels::OutputLog::Page const& page, Clock const& clock) {
     out.next = page.next;
     out.end = page.end;
     return out;
+}
+
+}  // namespace
+
+http::Row& add_row(std::vector<http::Row>& out, std::string tag, std::string method, std::string path,
+                   std::string id, std::string doc, std::vector<http::Row::Status> statuses) {
+    http::Row& row = out.emplace_back();
+    row.tag = std::move(tag);
+    row.method = std::move(method);
+    row.path = "/execd/v1/" + std::move(path);
+    row.operation_id = std::move(id);
+    row.doc = std::move(doc);
+    row.statuses = std::move(statuses);
+    return row;
+}
+
+Task<http::Answer> page_answer(Services& services, std::shared_ptr<kernels::OutputLog> log,
+                               std::uint64_t from, OutputsQuery query) {
+    auto& clock = services.loop.clock();
+    auto const until = Deadline::in(clock, std::chrono::milliseconds(query.wait_ms));
+    if (query.wait_ms > 0) co_await log->wait(from, clock, until);
+    co_return json_answer(page_of(log->read(from, query.limit), clock));
 }
 
 bool wants_events(http::Call const& call) {

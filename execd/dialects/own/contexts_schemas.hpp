@@ -17,6 +17,18 @@ namespace execd::own {
 
 // ---- requests
 
+struct KernelLimits {
+    std::optional<std::uint64_t> memory;
+    std::optional<std::uint64_t> pids;
+    std::optional<double> cpu;
+};
+BOOST_DESCRIBE_STRUCT(KernelLimits, (), (memory, pids, cpu))
+constexpr auto wire_notes(KernelLimits const*) {
+    return wire::notes({{.field = "memory", .doc = "Bytes", .min = 4096},
+                        {.field = "pids", .doc = "Processes and threads", .min = 1},
+                        {.field = "cpu", .doc = "Cores", .min = 0, .exclusive_min = true}});
+}
+
 struct ContextRequest {
     std::optional<std::string> id;
     std::string language = "python";
@@ -24,12 +36,14 @@ struct ContextRequest {
     std::map<std::string, std::string> env;
     std::optional<std::uint32_t> uid;
     std::optional<std::uint32_t> gid;
+    KernelLimits limits;
     std::optional<std::int64_t> idle_timeout_ms;
     std::int64_t heartbeat_timeout_ms = 0;
     bool revive = true;
 };
 BOOST_DESCRIBE_STRUCT(ContextRequest, (),
-                      (id, language, cwd, env, uid, gid, idle_timeout_ms, heartbeat_timeout_ms, revive))
+                      (id, language, cwd, env, uid, gid, limits, idle_timeout_ms, heartbeat_timeout_ms,
+                       revive))
 constexpr auto wire_notes(ContextRequest const*) {
     return wire::notes(
         {{.field = "id",
@@ -43,6 +57,7 @@ constexpr auto wire_notes(ContextRequest const*) {
          {.field = "env", .doc = "Over the environment of every kernel", .defaulted = true},
          {.field = "uid", .doc = "Account of the kernel"},
          {.field = "gid", .doc = "Group of the kernel; needs uid"},
+         {.field = "limits", .doc = "Of the kernel and all that it starts (cgroup)", .defaulted = true},
          {.field = "idle_timeout_ms", .doc = "Ended after so long without use; 0 is never", .min = 0},
          {.field = "heartbeat_timeout_ms",
           .doc = "A kernel that leaves heartbeats unanswered for so long during a run is killed; 0 is never",
@@ -168,6 +183,19 @@ constexpr auto wire_notes(CodeRequest const*) {
                          .defaulted = true}});
 }
 
+struct InterruptQuery {
+    std::int64_t wait_ms = 2'000;
+};
+BOOST_DESCRIBE_STRUCT(InterruptQuery, (), (wait_ms))
+constexpr auto wire_notes(InterruptQuery const*) {
+    return wire::notes({{.field = "wait_ms",
+                         .doc = "How long the end of the run is waited for",
+                         .min = 0,
+                         .max = 3'600'000,
+                         .place = wire::Place::query,
+                         .defaulted = true}});
+}
+
 struct HistoryQuery {
     std::uint32_t last = 20;
     std::int64_t timeout_ms = 30'000;
@@ -243,9 +271,12 @@ struct ContextInfo {
     std::int64_t idle_timeout_ms = 0;
     int generation = 0;
     std::optional<std::string> start;
+    std::optional<std::string> why_cold;
     std::optional<std::int64_t> pid;
     std::optional<std::string> implementation;
+    std::vector<std::string> not_enforced;
     std::optional<std::string> death;
+    std::optional<std::string> death_cause;
     std::optional<std::string> run;
     std::uint64_t queued = 0;
     std::int64_t silence_ms = 0;
@@ -253,14 +284,19 @@ struct ContextInfo {
 };
 BOOST_DESCRIBE_STRUCT(ContextInfo, (),
                       (id, language, kernel, state, cwd, created_at, idle_ms, idle_timeout_ms, generation,
-                       start, pid, implementation, death, run, queued, silence_ms, messages))
+                       start, why_cold, pid, implementation, not_enforced, death, death_cause, run, queued,
+                       silence_ms, messages))
 constexpr auto wire_notes(ContextInfo const*) {
-    return wire::notes({{.field = "state", .doc = "starting, idle, busy, dead or closed"},
-                        {.field = "generation", .doc = "How many kernels it has had"},
-                        {.field = "start", .doc = "How the kernel came up: cold, zygote or pooled"},
-                        {.field = "death", .doc = "Why the last kernel ended by itself"},
-                        {.field = "run", .doc = "Id of the run at hand"},
-                        {.field = "silence_ms", .doc = "How long heartbeats have been unanswered"}});
+    return wire::notes(
+        {{.field = "state", .doc = "starting, idle, busy, dead or closed"},
+         {.field = "generation", .doc = "How many kernels it has had"},
+         {.field = "start", .doc = "How the kernel came up: cold, zygote or pooled"},
+         {.field = "why_cold", .doc = "Why it did not come from the zygote, when that failed"},
+         {.field = "not_enforced", .doc = "Limits that were asked for and are not in force here"},
+         {.field = "death", .doc = "Why the last kernel ended by itself"},
+         {.field = "death_cause", .doc = "exited, signaled, oom_killed or killed (it was silent)"},
+         {.field = "run", .doc = "Id of the run at hand"},
+         {.field = "silence_ms", .doc = "How long heartbeats have been unanswered"}});
 }
 struct ContextList {
     std::vector<ContextInfo> contexts;
@@ -281,18 +317,21 @@ BOOST_DESCRIBE_STRUCT(PromptInfo, (), (prompt, password))
 struct OutcomeInfo {
     std::string kind;
     std::string why;
+    std::optional<std::string> cause;
     std::optional<std::string> code;
     std::optional<ErrorInfo> error;
     wire::Json payload = wire::Json::array();
     wire::Json user_expressions = wire::Json::object();
     bool incomplete = false;
 };
-BOOST_DESCRIBE_STRUCT(OutcomeInfo, (), (kind, why, code, error, payload, user_expressions, incomplete))
+BOOST_DESCRIBE_STRUCT(OutcomeInfo, (), (kind, why, cause, code, error, payload, user_expressions, incomplete))
 constexpr auto wire_notes(OutcomeInfo const*) {
-    return wire::notes({{.field = "kind", .doc = "ok, error, cancelled, timed_out, kernel_died or failed"},
-                        {.field = "why", .doc = "For people", .omit_empty = true},
-                        {.field = "code", .doc = "Of a failed one"},
-                        {.field = "incomplete", .doc = "The kernel never said that it was done"}});
+    return wire::notes(
+        {{.field = "kind", .doc = "ok, error, cancelled, timed_out, kernel_died or failed"},
+         {.field = "why", .doc = "For people", .omit_empty = true},
+         {.field = "cause", .doc = "Of a kernel's death: exited, signaled, oom_killed or killed"},
+         {.field = "code", .doc = "Of a failed one"},
+         {.field = "incomplete", .doc = "The kernel never said that it was done"}});
 }
 struct RunInfo {
     std::string id;
@@ -425,6 +464,7 @@ extern template struct Codec<own::OutputsQuery>;
 extern template struct Codec<own::InputAnswer>;
 extern template struct Codec<own::CodeRequest>;
 extern template struct Codec<own::HistoryQuery>;
+extern template struct Codec<own::InterruptQuery>;
 extern template struct Codec<own::CommRequest>;
 extern template struct Codec<own::KernelspecList>;
 extern template struct Codec<own::ContextInfo>;

@@ -142,12 +142,8 @@ Task<Result<Answer>> outputs(Services& services, Call& call) {
     if (!from) co_return tl::unexpected(from.error());
     if (wants_events(call))
         co_return run_events(services, found->context, found->run, *from, query.on_disconnect);
-    auto& log = found->run->log();
-    auto& clock = services.loop.clock();
-    auto const until = Deadline::in(clock, std::chrono::milliseconds(query.wait_ms));
-    if (query.wait_ms > 0) co_await log.wait(*from, clock, until);
-    auto const page = log.read(*from, query.limit);
-    co_return json_answer(page_of(page, clock));
+    std::shared_ptr<kernels::OutputLog> log(found->run, &found->run->log());
+    co_return co_await page_answer(services, std::move(log), *from, std::move(query));
 }
 
 }  // namespace
@@ -158,14 +154,8 @@ std::vector<http::Row> runs_rows(Services& services) {
     using Statuses = std::vector<http::Row::Status>;
     auto const add = [&out](std::string method, std::string path, std::string id, std::string doc,
                             Statuses statuses) -> http::Row& {
-        http::Row& row = out.emplace_back();
-        row.tag = "Code runs";
-        row.method = std::move(method);
-        row.path = "/execd/v1/runs" + std::move(path);
-        row.operation_id = std::move(id);
-        row.doc = std::move(doc);
-        row.statuses = std::move(statuses);
-        return row;
+        return add_row(out, "Code runs", std::move(method), "runs" + std::move(path), std::move(id),
+                       std::move(doc), std::move(statuses));
     };
     http::Row::Status const one{200, &wire::Codec<RunInfo>::ops, "application/json", "The run, or events"};
     http::Row::Status const made{201, &wire::Codec<RunInfo>::ops, "application/json",

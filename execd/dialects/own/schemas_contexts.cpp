@@ -9,6 +9,7 @@ template struct Codec<own::OutputsQuery>;
 template struct Codec<own::InputAnswer>;
 template struct Codec<own::CodeRequest>;
 template struct Codec<own::HistoryQuery>;
+template struct Codec<own::InterruptQuery>;
 template struct Codec<own::CommRequest>;
 template struct Codec<own::KernelspecList>;
 template struct Codec<own::ContextInfo>;

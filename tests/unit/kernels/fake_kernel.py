@@ -17,6 +17,13 @@ if HOW == "die_at_start":
 if HOW == "silent":
     time.sleep(600)
 
+if HOW == "once":
+    flag = os.path.join(os.path.dirname(sys.argv[1]), "came-once")
+    if os.path.exists(flag):
+        print("only once", file=sys.stderr)
+        sys.exit(9)
+    open(flag, "w").close()
+
 with open(sys.argv[1]) as f:
     conn = json.load(f)
 ABORTED = []
@@ -83,6 +90,13 @@ def execute(ident, header, content):
         os._exit(int(code.split()[1]))
     if how == "sleep":  # the only thread: heartbeats wait too
         time.sleep(float(code.split()[1]))
+    if how == "second_press":
+        presses = []
+        old = signal.signal(signal.SIGINT, lambda *_: presses.append(1))
+        publish("stream", {"name": "stdout", "text": "on"}, header)
+        while len(presses) < 2:
+            signal.pause()
+        signal.signal(signal.SIGINT, old)
     if how == "ask":
         content = {"prompt": "Who? ", "password": False}
         stdin.send_multipart([ident, *frames("input_request", content, header)])

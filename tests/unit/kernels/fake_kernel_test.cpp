@@ -129,17 +129,20 @@ TEST_F(Fake, AStubbornKernelIsKilled) {
 TEST_F(Fake, DeletedWhileItStarts) {
     std::optional<Code> end;
     struct Starter {
-        static Task<void> go(Contexts& contexts, std::optional<Code>& out) {
+        static Task<void> go(Contexts& contexts, std::optional<Code>& out, Event& ended) {
             ContextSpec wanted{.id = "slow", .language = "fakesilent"};
             auto made = co_await contexts.create(std::move(wanted));
             out = made ? Code::internal : made.error().code;
+            ended.notify_all();
         }
     };
-    scope_.spawn("starter", Starter::go(contexts_, end));
-    while (!contexts_.find("slow") || contexts_.find("slow")->kernel() == nullptr)
-        run(clock_.sleep_for(10ms));
+    Event ended;
+    scope_.spawn("starter", Starter::go(contexts_, end, ended));
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return bool(contexts_.find("slow")); }));
+    auto const slow = contexts_.find("slow");
+    ASSERT_TRUE(until(slow->changed(), [&] { return slow->kernel() != nullptr; }));
     ASSERT_TRUE(run(contexts_.remove("slow", 0s)));
-    while (!end) run(clock_.sleep_for(1ms));
+    ASSERT_TRUE(until(ended, [&] { return end.has_value(); }));
     EXPECT_EQ(*end, Code::gone);
 }
 

@@ -24,7 +24,7 @@ TEST_F(Impatient, AKernelThatNeverAnswersAtStartIsGivenUp) {
 TEST_F(Faults, DeathBetweenRunsIsKnownAndTold) {
     auto const context = fake();
     EXPECT_EQ(exec(context, "die_after 4")->outcome().kind, RunOutcome::Kind::ok);
-    while (context->state() != ContextState::dead) ASSERT_TRUE(run(context->changed().wait(clock_, in(10))));
+    ASSERT_TRUE(until(context->changed(), [&] { return context->state() == ContextState::dead; }));
     EXPECT_NE(context->death().find("4"), std::string::npos) << context->death();
     auto const next = exec(context, "big 2");
     EXPECT_EQ(next->outcome().kind, RunOutcome::Kind::ok);
@@ -43,7 +43,7 @@ TEST_F(Faults, KillNineWhileRunningEndsTheRunWithItsCause) {
     EXPECT_NE(never->outcome().why.find("killed"), std::string::npos) << never->outcome().why;
 }
 
-// A cgroup tree of files: the container's counter of kills rises when the test says so.
+// A cgroup tree of files: the counter of kills in every group rises when the test says so.
 class CountedKills {
   protected:
     CountedKills() {
@@ -54,7 +54,11 @@ class CountedKills {
         kills(0);
     }
     void kills(int count) const {
-        put("memory.events", "low 0\noom 0\noom_kill " + std::to_string(count) + "\n");
+        std::string const events = "low 0\noom 0\noom_kill " + std::to_string(count) + "\n";
+        std::vector<std::filesystem::path> groups{folder_.path()};
+        for (auto const& entry : std::filesystem::recursive_directory_iterator(folder_.path()))
+            if (entry.is_directory()) groups.push_back(entry.path());
+        for (auto const& group : groups) std::ofstream(group / "memory.events") << events;
     }
     [[nodiscard]] shell::Executions::Options executions() const {
         shell::Executions::Options out;
@@ -83,6 +87,8 @@ TEST_F(OutOfMemory, IsTheCauseThatARunIsTold) {
     ASSERT_TRUE(run(never->wait(clock_, in(10))));
     EXPECT_EQ(never->outcome().kind, RunOutcome::Kind::kernel_died);
     EXPECT_NE(never->outcome().why.find("memory"), std::string::npos) << never->outcome().why;
+    EXPECT_EQ(never->outcome().cause, "oom_killed");
+    EXPECT_EQ(context->death_kind(), "oom_killed");
 }
 
 TEST_F(Faults, WithoutReviveADeadContextStaysDead) {
@@ -146,13 +152,56 @@ TEST_F(Faults, TwoClientsInOneContextTakeTurns) {
 TEST_F(Faults, AFullQueueIsRefused) {
     auto const context = make({.language = "fake", .max_queue = 2});
     auto const first = submit(context, {.code = "never", .timeout = 200ms, .grace = 100ms});
-    while (first->state() == RunState::queued) ASSERT_TRUE(run(context->changed().wait(clock_, in(10))));
+    ASSERT_TRUE(until(context->changed(), [&] { return first->state() != RunState::queued; }));
     submit(context, {.code = "big 1"});
     auto const last = submit(context, {.code = "big 1"});
     auto const more = context->submit({.code = "big 1"});
     ASSERT_FALSE(more);
     EXPECT_EQ(more.error().code, Code::exhausted);
     ASSERT_TRUE(run(last->wait(clock_, in(30))));
+}
+
+TEST_F(Faults, AnUnheededInterruptIsToldAndMayBeRepeated) {
+    auto const context = make({.language = "fake", .patience = 100ms});
+    auto const deaf = submit(context, {.code = "second_press"});
+    ASSERT_TRUE(wait_output(deaf, [](Output const& o) { return std::holds_alternative<StreamText>(o); }));
+    auto const first = run(context->interrupt(10ms));
+    ASSERT_TRUE(first);
+    EXPECT_FALSE(*first) << "it is still at work";
+    EXPECT_TRUE(wait_output(deaf, [](Output const& o) { return std::holds_alternative<Notice>(o); }));
+    auto const second = run(context->interrupt(30s));
+    ASSERT_TRUE(second);
+    EXPECT_TRUE(*second);
+    EXPECT_EQ(all<Notice>(deaf).size(), 1U);
+    auto const idle = run(context->interrupt());
+    EXPECT_TRUE(idle && *idle) << "nothing ran";
+}
+
+int count(int quick, int slow) { return std::getenv("EXECD_SLOW_TESTS") == nullptr ? quick : slow; }
+
+// PEERS.md 6.1, jupyter #6244.
+TEST_F(Faults, ClientsThatComeBackToADeadContextLeaveNothing) {
+    auto const context = make({.language = "fake", .revive = false});
+    exec(context, "die 3");
+    for (int i = 0; i < count(1000, 100'000); ++i)
+        ASSERT_EQ(exec(context, "big 2")->outcome().cause, "exited");
+    EXPECT_LE(context->runs().size(), context->spec().keep_runs);
+    EXPECT_EQ(context->queued(), 0U);
+    EXPECT_EQ(executions_.running(), 0U);
+    EXPECT_EQ(contexts_.logs().used, 0U);
+    EXPECT_EQ(contexts_.find_run("nobody").run, nullptr);
+}
+
+TEST_F(Faults, AKernelThatCannotComeBackLeavesNothing) {
+    auto const context = fake("fakeonce");
+    exec(context, "die 3");
+    for (int i = 0; i < 5; ++i) {
+        auto const lost = exec(context, "big 2");
+        ASSERT_EQ(lost->outcome().kind, RunOutcome::Kind::failed);
+        EXPECT_NE(lost->outcome().why.find("only once"), std::string::npos) << lost->outcome().why;
+    }
+    ASSERT_TRUE(run(contexts_.remove(context->id(), 0s)));
+    EXPECT_EQ(executions_.running(), 0U);
 }
 
 class Few : public Fake {
@@ -182,30 +231,31 @@ TEST_F(Culled, IdleContextsEndBusyOnesDoNot) {
     auto const work = submit(busy, {.code = "never"});
     auto const kept = make({.id = "kept", .language = "fake", .idle_timeout = 0s});
     make({.id = "idle", .language = "fake"});
-    while (contexts_.find("idle")) ASSERT_TRUE(run(contexts_.changed().wait(clock_, in(10))));
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return !contexts_.find("idle"); }));
     EXPECT_TRUE(contexts_.find("busy"));
     EXPECT_EQ(work->state(), RunState::running);
     ::kill(busy->kernel()->pid(), SIGKILL);
-    while (contexts_.find("busy")) ASSERT_TRUE(run(contexts_.changed().wait(clock_, in(10))));
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return !contexts_.find("busy"); }));
     EXPECT_EQ(work->outcome().kind, RunOutcome::Kind::kernel_died);
     EXPECT_TRUE(contexts_.find("kept"));
 }
 
 TEST_F(Faults, TheSameRequestGivesTheSameContext) {
     struct Caller {
-        static Task<void> go(Contexts& contexts, std::optional<Contexts::Attached>& out) {
+        static Task<void> go(Contexts& contexts, std::optional<Contexts::Attached>& out, Event& answered) {
             ContextSpec wanted{.id = "mine", .language = "fakelate"};
             auto made = co_await contexts.create_or_attach(std::move(wanted));
             if (made) out = *made;
+            answered.notify_all();
         }
     };
     std::optional<Contexts::Attached> first;
     std::optional<Contexts::Attached> second;
-    scope_.spawn("first", Caller::go(contexts_, first));
-    while (!contexts_.find("mine")) run(clock_.sleep_for(5ms));
-    scope_.spawn("second", Caller::go(contexts_, second));
-    for (auto const deadline = in(20); (!first || !second) && !deadline.passed(clock_);)
-        run(clock_.sleep_for(5ms));
+    Event answered;
+    scope_.spawn("first", Caller::go(contexts_, first, answered));
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return bool(contexts_.find("mine")); }));
+    scope_.spawn("second", Caller::go(contexts_, second, answered));
+    ASSERT_TRUE(until(answered, [&] { return first && second; }));
     ASSERT_TRUE(first && second);
     EXPECT_EQ(first->context, second->context);
     EXPECT_TRUE(first->created);
@@ -224,14 +274,14 @@ TEST_F(Faults, ACallerThatLeavesLeavesNoContext) {
     };
     Scope::Handle handle;
     scope_.spawn("caller", Caller::go(contexts_), handle);
-    while (!contexts_.find("left") || contexts_.find("left")->kernel() == nullptr)
-        run(clock_.sleep_for(10ms));
-    auto const pid = contexts_.find("left")->kernel()->pid();
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return bool(contexts_.find("left")); }));
+    auto const left = contexts_.find("left");
+    ASSERT_TRUE(until(left->changed(), [&] { return left->kernel() != nullptr; }));
+    auto const process = executions_.list().back();
+    ASSERT_EQ(process->pid(), left->kernel()->pid());
     handle.cancel();
-    while (contexts_.find("left")) ASSERT_TRUE(run(contexts_.changed().wait(clock_, in(10))));
-    auto const deadline = in(10);
-    while (::kill(pid, 0) == 0 && !deadline.passed(clock_)) run(clock_.sleep_for(10ms));
-    EXPECT_EQ(::kill(pid, 0), -1);
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return !contexts_.find("left"); }));
+    EXPECT_TRUE(run(process->ended(in(10))));
 }
 
 class SmallLogs : public Fake {

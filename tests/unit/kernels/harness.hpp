@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "base/ids.hpp"
 #include "kernels/contexts.hpp"
@@ -121,6 +122,11 @@ class KernelTest : public ::testing::Test {
     RunPtr exec(std::shared_ptr<Context> const& context, std::string code) {
         return exec_spec(context, RunSpec{.code = std::move(code)});
     }
+    /// Waits until `ready` holds, looking at each notification of `event`. The first look is the waiting
+    /// coroutine's own: none can be missed in between.
+    bool until(Event& event, std::function<bool()> ready, int seconds = 20) {
+        return run(wait_until(event, clock_, in(seconds), std::move(ready)));
+    }
     /// Waits until the run's log has an output that `match` likes.
     template <class Match>
     bool wait_output(RunPtr const& run_, Match match) {
@@ -161,6 +167,13 @@ class KernelTest : public ::testing::Test {
     }
 
   private:
+    static Task<bool> wait_until(Event& event, Clock& clock, Deadline deadline, std::function<bool()> ready) {
+        while (!ready()) {
+            bool const told = co_await event.wait(clock, deadline);
+            if (!told) co_return ready();
+        }
+        co_return true;
+    }
     template <class T>
     static Task<void> keep_value(Task<T> task, std::optional<T>* out, bool* done) {
         out->emplace(co_await std::move(task));

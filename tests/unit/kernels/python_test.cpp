@@ -103,7 +103,7 @@ TEST_P(Python, DeathEndsTheRunAtOnceWithItsCause) {
     // Between runs.
     exec(context, "1");
     ::kill(context->kernel()->pid(), SIGKILL);
-    while (context->state() != ContextState::dead) ASSERT_TRUE(run(context->changed().wait(clock_, in(10))));
+    ASSERT_TRUE(until(context->changed(), [&] { return context->state() == ContextState::dead; }));
     EXPECT_NE(context->death().find("killed"), std::string::npos);
 }
 

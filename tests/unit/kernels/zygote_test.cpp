@@ -3,6 +3,7 @@
 
 #include "harness.hpp"
 #include "kernels/python_kernels.hpp"
+#include "shell/cgroup.hpp"
 
 namespace execd::kernels {
 namespace {
@@ -10,14 +11,15 @@ using namespace std::chrono_literals;
 
 class Zygotes : public KernelTest {
   protected:
-    Zygotes() : KernelTest({.env = test_env(), .home = "/nonexistent"}) {}
+    explicit Zygotes(shell::Executions::Options executions = {})
+        : KernelTest({.env = test_env(), .home = "/nonexistent"}, std::move(executions)) {}
 
   public:
     using KernelTest::text;
     PythonKernels::Status status() const { return contexts_.python()->status().at(0); }
     void wait_pool(std::size_t count) {
-        auto const deadline = in(30);
-        while (status().ready < count && !deadline.passed(clock_)) run(clock_.sleep_for(10ms));
+        // Comes back when nobody fills it any more.
+        ASSERT_TRUE(run(contexts_.prewarm()));
         ASSERT_EQ(status().ready, count);
     }
 };
@@ -78,6 +80,117 @@ TEST_F(Zygotes, ADeadZygoteIsReplacedAndItsKernelsLive) {
     wait_pool(1);
     auto const two = make();
     EXPECT_NE(two->kernel()->kind(), StartKind::cold);
+    // Whoever clears away what the dead one left must not take its kernels for that.
+    EXPECT_EQ(result(exec(one, "x")), "1");
+    EXPECT_EQ(one->generation(), 1);
+}
+
+TEST_F(Zygotes, EveryKernelCarriesItsOwnMark) {
+    make();
+    wait_pool(1);
+    for (auto const& context : {make(), make()}) {
+        auto const mark = text(exec(context,
+                                    "import os\n"
+                                    "seen = open('/proc/self/environ').read().split('\\0')\n"
+                                    "print([e for e in seen if e.startswith('EXECD_EXECUTION=')] == "
+                                    "['EXECD_EXECUTION=' + os.environ['EXECD_EXECUTION']])\n"
+                                    "print(os.environ['EXECD_EXECUTION'])"));
+        EXPECT_TRUE(mark.starts_with("True\n")) << mark;
+        bool known = false;
+        for (auto const& execution : executions_.list())
+            known = known || (mark == "True\n" + execution->id() + "\n" &&
+                              execution->pid() == context->kernel()->pid());
+        EXPECT_TRUE(known) << mark;
+    }
+}
+
+TEST_F(Zygotes, TheEnvironmentIsTheSameHoweverTheKernelCameUp) {
+    make();
+    wait_pool(1);
+    auto const pooled = make();
+    ASSERT_EQ(pooled->kernel()->kind(), StartKind::pooled);
+    auto const cold = make({.env = {{"PYTHONHASHSEED", "1"}}});
+    ASSERT_EQ(cold->kernel()->kind(), StartKind::cold);
+    auto const* const code =
+        "import os\n"
+        "print(sorted(e for e in os.environ.items() if e[0] not in ('EXECD_EXECUTION', 'PYTHONHASHSEED')))";
+    EXPECT_NE(text(exec(cold, code)).find("MPLBACKEND"), std::string::npos);
+    EXPECT_EQ(text(exec(pooled, code)), text(exec(cold, code)));
+    auto const mine = make({.env = {{"MPLBACKEND", "agg"}, {"EXECD_T", "1"}}});
+    EXPECT_EQ(text(exec(mine, "import os; print(os.environ['MPLBACKEND'], os.environ['EXECD_T'])")),
+              "agg 1\n");
+}
+
+TEST_F(Zygotes, AnInterruptThatStrikesInACallbackIsNotLost) {
+    auto const context = make();
+    // Python ignores what is raised in __del__.
+    auto const busy = submit(context, {.code = "import time\n"
+                                               "class Late:\n"
+                                               "    def __del__(self):\n"
+                                               "        print('on', flush=True)\n"
+                                               "        while True: pass\n"
+                                               "late = Late()\ndel late\ntime.sleep(600)"});
+    ASSERT_TRUE(wait_output(busy, [](Output const& o) { return std::holds_alternative<StreamText>(o); }));
+    auto const ended = run(context->interrupt(60s));
+    ASSERT_TRUE(ended);
+    EXPECT_TRUE(*ended);
+    EXPECT_EQ(busy->outcome().kind, RunOutcome::Kind::cancelled);
+    ASSERT_TRUE(busy->outcome().error);
+    EXPECT_EQ(busy->outcome().error->name, "KeyboardInterrupt");
+    EXPECT_EQ(text(exec(context, "print('alive')")), "alive\n");
+}
+
+shell::Executions::Options with_cgroups() {
+    shell::Executions::Options out;
+    out.cgroups = shell::Cgroups::detect();
+    return out;
+}
+
+class Contained : public Zygotes {
+  protected:
+    Contained() : Zygotes(with_cgroups()), cgroups_(shell::Cgroups::detect()) {}
+    [[nodiscard]] bool can(std::string const& controller) const {
+        auto const& known = cgroups_->controllers();
+        return std::find(known.begin(), known.end(), controller) != known.end();
+    }
+    std::shared_ptr<shell::Cgroups> cgroups_;
+};
+
+TEST_F(Contained, OutOfMemoryIsToldWhateverTheStart) {
+    if (!can("memory")) GTEST_SKIP() << "no memory cgroup may be made here";
+    make();
+    wait_pool(1);
+    ContextSpec forked;
+    forked.resources.memory = 160U << 20;
+    ContextSpec cold = forked;
+    cold.env["PYTHONHASHSEED"] = "1";
+    for (auto const& spec : {forked, cold}) {
+        auto const context = make(spec);
+        EXPECT_EQ(context->kernel()->kind(), spec.env.empty() ? StartKind::zygote : StartKind::cold);
+        EXPECT_TRUE(context->kernel()->not_enforced().empty());
+        auto const full = exec(context, "x = b'x' * (400 << 20)");
+        EXPECT_EQ(full->outcome().kind, RunOutcome::Kind::kernel_died);
+        EXPECT_EQ(full->outcome().cause, "oom_killed") << full->outcome().why;
+        EXPECT_NE(full->outcome().why.find("memory"), std::string::npos) << full->outcome().why;
+        EXPECT_EQ(text(exec(context, "print('anew')")), "anew\n");
+    }
+}
+
+TEST_F(Contained, NothingOfAKernelSurvivesItsContext) {
+    if (!cgroups_->can_kill()) GTEST_SKIP() << "no cgroup.kill here";
+    auto const first = make();
+    wait_pool(1);
+    for (auto const& context : {first, make()}) {
+        // Out of the process group and the session, without a trace in the environment or of its parents.
+        auto const pid = std::stoi(text(exec(context,
+                                             "import os, subprocess\n"
+                                             "p = subprocess.run(['setsid', '-f', 'env', '-i', 'sh', '-c', "
+                                             "'echo $$; exec 1>&- 2>&-; exec sleep 600'], "
+                                             "capture_output=True)\nprint(p.stdout.decode())")));
+        ASSERT_EQ(::kill(pid, 0), 0);
+        ASSERT_TRUE(run(contexts_.remove(context->id(), 0s)));
+        EXPECT_EQ(::kill(pid, 0), -1);
+    }
 }
 
 TEST_F(Zygotes, WhatTheForkCannotGiveIsStartedCold) {
@@ -107,25 +220,27 @@ TEST_F(Zygotes, SubprocessesThreadsAndExitHandlersWork) {
 TEST_F(Zygotes, ManyAtOnce) {
     constexpr int kMany = 12;
     struct One {
-        static Task<void> go(Zygotes* test, int* good, int* done) {
+        static Task<void> go(Zygotes* test, int* good, int* done, Event* ended) {
             ContextSpec wanted;
             auto made = co_await test->contexts_.create(std::move(wanted));
             if (made) {
                 RunSpec spec;
                 spec.code = "print('first')";
                 auto run_ = (*made)->submit(std::move(spec));
-                bool const ended = co_await (*run_)->wait(test->clock_, Deadline::in(test->clock_, 60s));
-                if (ended && test->text(*run_) == "first\n") ++*good;
+                bool const in_time = co_await (*run_)->wait(test->clock_, Deadline::in(test->clock_, 60s));
+                if (in_time && test->text(*run_) == "first\n") ++*good;
             } else {
                 ADD_FAILURE() << made.error().message();
             }
             ++*done;
+            ended->notify_all();
         }
     };
+    Event ended;
     int good = 0;
     int done = 0;
-    for (int i = 0; i < kMany; ++i) scope_.spawn("one", One::go(this, &good, &done));
-    while (done < kMany) run(clock_.sleep_for(5ms));
+    for (int i = 0; i < kMany; ++i) scope_.spawn("one", One::go(this, &good, &done, &ended));
+    ASSERT_TRUE(until(ended, [&] { return done >= kMany; }));
     EXPECT_EQ(good, kMany);
 }
 
