@@ -406,9 +406,14 @@ void Session::abandon(std::shared_ptr<SessionRun> run) {
 Task<void> Session::put_down(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run) {
     auto const execution = execution_;
     executions_->scope().spawn("session.ask", ask_again(self, run));
-    (void)interrupt_now();
-    auto waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterInterrupt));
-    if (waited == SessionRun::Waited::ended || !execution) co_return;
+    // On a full machine the moment in which a job that starts loses the signal can be long: the next step
+    // takes the jobs in the background too, so not before this one was tried once more.
+    auto waited = SessionRun::Waited::deadline;
+    for (int presses = 0; presses < 2; ++presses) {
+        (void)interrupt_now();
+        waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterInterrupt / 2));
+        if (waited == SessionRun::Waited::ended || !execution) co_return;
+    }
     co_await execution->kill_since(run->began_tick_);
     waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterKill));
     if (waited != SessionRun::Waited::ended) execution->request_stop({});
