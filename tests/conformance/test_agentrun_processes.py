@@ -107,7 +107,7 @@ def test_any_process_can_be_looked_at(sb, call, work):
 
 
 def test_any_process_can_be_killed(sb, call):
-    for ignores in (False, True):
+    for ignores in (False, True) if call.mode == "sync" else (False,):  # two seconds of grace once are enough
         script = "import signal, time\n" + ("signal.signal(15, signal.SIG_IGN)\n" if ignores else "")
         script += "print('ready', flush=True)\ntime.sleep(4711)"
         with subprocess.Popen(["python3", "-c", script], stdout=subprocess.PIPE) as foreign:

@@ -35,8 +35,8 @@ Result<std::optional<std::uint32_t>> mode_of(std::optional<wire::Json> const& mo
         return fail(Code::invalid_argument, "", "mode: octal digits are expected, such as \"644\"");
     };
     std::string text;
-    if (mode->is_number_unsigned()) {
-        auto const number = mode->get<std::uint64_t>();
+    if (mode->is_number_integer() && mode->get<std::int64_t>() >= 0) {
+        auto const number = mode->get<std::int64_t>();
         if (number <= 0777) return std::optional(static_cast<std::uint32_t>(number));
         text = std::to_string(number);
     } else if (mode->is_string()) {
