@@ -114,13 +114,18 @@ std::vector<ProcessInfo> describe_processes(std::string const& proc) {
     std::vector<ProcessInfo> out;
     DIR* listing = ::opendir(proc.c_str());
     if (listing == nullptr) return out;
-    Now const now;
+    std::vector<pid_t> pids;
     while (dirent const* entry = ::readdir(listing)) {
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
-        if (auto info = describe(proc + "/" + entry->d_name, now)) out.push_back(std::move(*info));
+        pid_t pid = 0;
+        std::string_view const name(entry->d_name);
+        auto const [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+        if (error == std::errc() && end == name.data() + name.size()) pids.push_back(pid);
     }
     ::closedir(listing);
-    std::sort(out.begin(), out.end(), [](auto const& a, auto const& b) { return a.entry.pid < b.entry.pid; });
+    std::sort(pids.begin(), pids.end());
+    Now const now;
+    for (pid_t const pid : pids)
+        if (auto info = describe(proc + "/" + std::to_string(pid), now)) out.push_back(std::move(*info));
     return out;
 }
 
