@@ -26,8 +26,9 @@ constexpr std::uint64_t kResolveCached = RESOLVE_CACHED;
 constexpr long kXfs = 0x58465342;
 constexpr long kBtrfs = 0x9123683E;
 
+std::atomic<bool> refused{false};  // by an older kernel, or a seccomp filter
+
 UniqueFd open_in_cache(std::string const& path, int flags) {
-    static std::atomic<bool> refused{false};  // an older kernel, or a seccomp filter
     if (refused.load(std::memory_order_relaxed)) {
         errno = EAGAIN;
         return UniqueFd();
@@ -56,24 +57,24 @@ long type_of(int fd) {
 
 UniqueFd peek(std::string const& path, int extra_flags) { return open_in_cache(path, O_PATH | extra_flags); }
 
+bool cached_walks() {
+    static_cast<void>(peek("/"));
+    return !refused.load(std::memory_order_relaxed);
+}
+
 UniqueFd open_cached(std::string const& path) {
     return open_in_cache(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 }
 
-bool in_memory(int fd) {
-    long const type = type_of(fd);
-    return type == TMPFS_MAGIC || type == RAMFS_MAGIC;
-}
-
-bool answers_at_once(int fd) {
+Storage storage_of(int fd) {
     switch (type_of(fd)) {
         case TMPFS_MAGIC:
-        case RAMFS_MAGIC:
+        case RAMFS_MAGIC: return Storage::memory;
         case EXT4_SUPER_MAGIC:
         case OVERLAYFS_SUPER_MAGIC:
         case kXfs:
-        case kBtrfs: return true;
-        default: return false;
+        case kBtrfs: return Storage::local;
+        default: return Storage::may_wait;
     }
 }
 

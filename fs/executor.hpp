@@ -44,6 +44,19 @@ class Executor {
     /// Operations run with the daemon's own identity: the reactor may take shortcuts (fs/cached.hpp).
     [[nodiscard]] virtual bool local() const { return true; }
 
+    /// Whether work on `path` may never end: it lies on a network or user-space file system, links followed
+    /// as far as is known without asking it. Waits for nothing.
+    [[nodiscard]] bool may_hang(std::string const& path) { return local_->mounts.covers(path); }
+    [[nodiscard]] bool may_hang(int fd) { return local_->mounts.covers(fd); }
+    /// One of the few threads of `lane` that work which may hang shares: held until the last copy is gone,
+    /// which is to be let go of on the reactor, when the thread is back.
+    using Slot = std::shared_ptr<void>;
+    [[nodiscard]] Task<Result<Slot>> slot(Lane lane, Deadline deadline);
+    [[nodiscard]] Deadline deadline_of(Lane lane) const {
+        return Deadline::in(loop_->clock(),
+                            lane == Lane::metadata ? options_.metadata_deadline : options_.bulk_deadline);
+    }
+
     /// `co_await files.run(Stat{path})` answers Result<Entry>. timed_out (where "fs.deadline") when the file
     /// system did not answer in time.
     template <class Op>
@@ -60,7 +73,16 @@ class Executor {
         co_return result;
     }
 
+    /// In this process, whichever executor it is: for what has its descriptor already. An operation with a
+    /// member `may_hang` says itself whether it is of that kind.
+    template <class Op>
+    [[nodiscard]] Task<Result<typename Op::Answer>> run_here(Op op);
+
   protected:
+    /// Shares the slots and mounts of `like`.
+    struct Sharing {};
+    Executor(Executor const& like, Sharing)
+        : loop_(like.loop_), options_(like.options_), local_(like.local_) {}
     /// Sends an encoded operation, answers with an encoded Result.
     [[nodiscard]] virtual Task<Result<Packet>> call(Packet request, Lane lane);
 
@@ -102,54 +124,49 @@ class Executor {
         std::shared_ptr<Job<Op>> job;
     };
     template <class Op>
-    static std::string const& path_of(Op const& op) {
-        if constexpr (requires { op.options.path; })
-            return op.options.path;
+    [[nodiscard]] bool may_hang_in(Op const& op) {
+        if constexpr (requires { op.may_hang; })
+            return op.may_hang;
+        else if constexpr (requires { op.options.path; })
+            return may_hang(op.options.path);
         else if constexpr (requires { op.source; })
-            return op.source;
+            return may_hang(op.source);
         else
-            return op.path;
-    }
-
-    template <class Op>
-    [[nodiscard]] Task<Result<typename Op::Answer>> run_here(Op op) {
-        auto job = std::make_shared<Job<Op>>(std::move(op));
-        if constexpr (requires { job->op.cancel; })
-            if (!job->op.cancel) job->op.cancel = std::make_shared<std::atomic<bool>>(false);
-        auto local = local_;
-        auto const lane = static_cast<std::size_t>(Op::kLane);
-        auto const deadline =
-            Deadline::in(loop_->clock(),
-                         Op::kLane == Lane::metadata ? options_.metadata_deadline : options_.bulk_deadline);
-        bool const remote = local->mounts.covers(path_of(job->op));
-        while (remote && local->remote[lane] >= options_.remote_at_once) {
-            bool const woken = co_await local->freed.wait(loop_->clock(), deadline);
-            if (!woken) co_return fail(Code::timed_out, "fs.deadline", path_of(job->op));
-        }
-        if (remote) ++local->remote[lane];
-        StopAtEnd<Op> const stop(job);
-        loop_->pool().submit(Op::kLane, [job, local, remote, lane, executor = loop_->executor(),
-                                         guard = asio::make_work_guard(loop_->executor())]() mutable {
-            job->work();
-            // Moved, so that what is left of the operation is ended by the reactor.
-            asio::post(executor, [job = std::move(job), local = std::move(local), remote, lane] {
-                job->finished = true;
-                job->done.notify_all();
-                if (!remote) return;
-                --local->remote[lane];
-                local->freed.notify_all();
-            });
-        });
-        while (!job->finished) {
-            bool const woken = co_await job->done.wait(loop_->clock(), deadline);
-            if (!woken && !job->finished) co_return fail(Code::timed_out, "fs.deadline", "no answer");
-        }
-        co_return std::move(*job->answer);
+            return may_hang(op.path);
     }
 
     Loop* loop_;
     ExecutorOptions options_;
     std::shared_ptr<Local> local_;
 };
+
+template <class Op>
+Task<Result<typename Op::Answer>> Executor::run_here(Op op) {
+    auto job = std::make_shared<Job<Op>>(std::move(op));
+    if constexpr (requires { job->op.cancel; })
+        if (!job->op.cancel) job->op.cancel = std::make_shared<std::atomic<bool>>(false);
+    auto const deadline = deadline_of(Op::kLane);
+    Slot held;
+    if (may_hang_in(job->op)) {
+        auto got = co_await slot(Op::kLane, deadline);
+        if (!got) co_return Failure(std::move(got.error()));
+        held = std::move(*got);
+    }
+    StopAtEnd<Op> const stop(job);
+    loop_->pool().submit(Op::kLane, [job, held = std::move(held), executor = loop_->executor(),
+                                     guard = asio::make_work_guard(loop_->executor())]() mutable {
+        job->work();
+        // Moved, so that what is left of the operation is ended by the reactor.
+        asio::post(executor, [job = std::move(job), held = std::move(held)] {
+            job->finished = true;
+            job->done.notify_all();
+        });
+    });
+    while (!job->finished) {
+        bool const woken = co_await job->done.wait(loop_->clock(), deadline);
+        if (!woken && !job->finished) co_return fail(Code::timed_out, "fs.deadline", "no answer");
+    }
+    co_return std::move(*job->answer);
+}
 
 }  // namespace execd::fs

@@ -4,7 +4,16 @@
 
 namespace execd::fs {
 
+/// An absolute path with nothing to clean.
+static bool is_clean(std::string_view path) {
+    if (path.size() < 2 || path.front() != '/' || path.back() == '/') return false;
+    for (std::size_t i = 0; i + 1 < path.size(); ++i)
+        if (path[i] == '/' && (path[i + 1] == '/' || path[i + 1] == '.')) return false;
+    return true;
+}
+
 std::string clean_path(std::string_view path) {
+    if (is_clean(path)) return std::string(path);
     bool const rooted = !path.empty() && path.front() == '/';
     std::vector<std::string_view> parts;
     std::size_t at = 0;
@@ -131,7 +140,7 @@ std::string expand_home(std::string text, Expansion const& how) {
 Result<std::string> expand_path(std::string_view text, Expansion const& how) {
     if (auto ok = check_path(text); !ok) return Failure(ok.error());
     auto expanded = expand_home(std::string(text), how);
-    if (how.variable) {
+    if (how.variable && expanded.find('$') != std::string::npos) {
         auto replaced = expand_variables(expanded, how);
         if (!replaced) return replaced;
         expanded = std::move(*replaced);

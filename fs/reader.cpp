@@ -6,7 +6,9 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 
 #include "base/fault.hpp"
 #include "fs/cached.hpp"
@@ -55,10 +57,12 @@ Result<OpenFile> describe(UniqueFd fd, std::string const& path) {
 
 std::string OpenFile::etag() const {
     char text[64];
-    int const n =
-        std::snprintf(text, sizeof text, "%llx-%llx-%llx", static_cast<unsigned long long>(inode),
-                      static_cast<unsigned long long>(size), static_cast<unsigned long long>(mtime_ns));
-    return std::string(text, static_cast<std::size_t>(n));
+    char* at = text;
+    for (auto const part : {inode, size, static_cast<std::uint64_t>(mtime_ns)}) {
+        if (at != text) *at++ = '-';
+        at = std::to_chars(at, std::end(text), part, 16).ptr;
+    }
+    return std::string(text, at);
 }
 
 bool OpenFile::changed() const {
@@ -86,18 +90,37 @@ std::optional<Result<OpenFile>> OpenRead::run_quick() const {
     if (!follow || !check_path(path)) return std::nullopt;
     UniqueFd const seen = peek(path);
     struct ::stat stat {};
-    if (!seen || !answers_at_once(seen.get())) return std::nullopt;
+    if (!seen) return std::nullopt;
+    auto const kind = storage_of(seen.get());
+    if (kind == Storage::may_wait) return std::nullopt;
     if (::fstat(seen.get(), &stat) != 0 || !S_ISREG(stat.st_mode)) return std::nullopt;
     UniqueFd fd = open_cached(path);
     if (!fd) return std::nullopt;
-    return describe(std::move(fd), path);
+    auto file = describe(std::move(fd), path);
+    if (file) file->in_memory = kind == Storage::memory && file->device == stat.st_dev;
+    return file;
+}
+
+bool read_at_once(OpenFile const& file, std::uint64_t offset, std::uint64_t length, std::string& out) {
+    out.resize(length);
+    if (length == 0) return true;
+    auto const at = static_cast<std::int64_t>(offset);
+    auto const n =
+        file.in_memory ? ::pread(file.fd.get(), out.data(), length, at) : read_cached(file.fd.get(), out, at);
+    return n == static_cast<std::int64_t>(length);
+}
+
+std::optional<Result<OpenFile>> open_at_once(Executor& files, std::string const& path) {
+    if (!files.local() || files.may_hang(path)) return std::nullopt;
+    return OpenRead{path}.run_quick();
 }
 
 Task<Result<OpenFile>> open_for_read(Executor& files, std::string path) {
+    if (auto quick = open_at_once(files, path)) co_return std::move(*quick);
     OpenRead open{std::move(path)};
-    if (files.local())
-        if (auto quick = open.run_quick()) co_return std::move(*quick);
-    co_return co_await files.run(std::move(open));
+    auto opened = co_await files.run(std::move(open));
+    if (opened) opened->may_hang = files.may_hang(opened->fd.get());
+    co_return opened;
 }
 
 namespace {
@@ -106,6 +129,25 @@ struct ReadHere {
     std::span<char> out;
     std::uint64_t offset;
     Result<std::size_t> operator()() const { return read_at(fd, out, static_cast<std::int64_t>(offset)); }
+};
+/// A read that may never come back: nothing of it is the caller's.
+struct ReadPiece {
+    using Answer = std::string;
+    static constexpr Lane kLane = Lane::bulk;
+    bool may_hang = true;
+    UniqueFd fd{};
+    std::uint64_t offset = 0;
+    std::size_t size = 0;
+
+    ReadPiece(UniqueFd own, std::uint64_t from, std::size_t up_to)
+        : fd(std::move(own)), offset(from), size(up_to) {}
+    [[nodiscard]] Result<std::string> run() const {
+        std::string out(size, '\0');
+        auto const n = read_at(fd.get(), out, static_cast<std::int64_t>(offset));
+        if (!n) return Failure(n.error());
+        out.resize(*n);
+        return out;
+    }
 };
 struct ReadAllHere {
     int fd;
@@ -116,6 +158,15 @@ struct ReadAllHere {
 
 Task<Result<std::size_t>> read_some(Executor& files, OpenFile const& file, std::uint64_t offset,
                                     std::span<char> out) {
+    if (file.may_hang) {
+        UniqueFd own(::fcntl(file.fd.get(), F_DUPFD_CLOEXEC, 0));
+        if (!own) co_return fail_errno("read", errno, file.path);
+        ReadPiece piece(std::move(own), offset, out.size());
+        auto const bytes = co_await files.run_here(std::move(piece));
+        if (!bytes) co_return Failure(bytes.error());
+        std::copy(bytes->begin(), bytes->end(), out.begin());
+        co_return bytes->size();
+    }
     if (file.sized) {
         auto const n = read_cached(file.fd.get(), out, static_cast<std::int64_t>(offset));
         if (n > 0 || (n == 0 && offset >= file.size)) co_return static_cast<std::size_t>(n);

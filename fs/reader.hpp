@@ -29,6 +29,10 @@ struct OpenFile {
     std::uint32_t mode = 0;
     /// False in /proc and the like: `size` says nothing, read to the end.
     bool sized = true;
+    /// On a memory file system: reading waits for nothing.
+    bool in_memory = false;
+    /// On a network or user-space file system: reading may wait for ever (read_some limits what that holds).
+    bool may_hang = false;
 
     /// Changes with content and with replacement: hex of inode, size and mtime, without quotes.
     [[nodiscard]] std::string etag() const;
@@ -51,7 +55,7 @@ struct OpenRead {
 
     explicit OpenRead(std::string path_ = {}) : path(std::move(path_)) {}
     [[nodiscard]] Result<OpenFile> run() const;
-    /// On the reactor, if everything needed is in memory.
+    /// On the reactor, if everything needed is in memory; not for paths that may hang (Executor::may_hang).
     [[nodiscard]] std::optional<Result<OpenFile>> run_quick() const;
     template <class A>
     void visit(A& a) {
@@ -59,11 +63,19 @@ struct OpenRead {
     }
 };
 
+/// The same if it needs no wait at all; nothing otherwise. Thread: the reactor.
+[[nodiscard]] std::optional<Result<OpenFile>> open_at_once(Executor& files, std::string const& path);
 /// Thread: the reactor.
 [[nodiscard]] Task<Result<OpenFile>> open_for_read(Executor& files, std::string path);
 
+/// `length` bytes at `offset` into `out` if that needs no device; false otherwise (also where the file ends
+/// before). Thread: the reactor; a few hundred KiB at most.
+[[nodiscard]] bool read_at_once(OpenFile const& file, std::uint64_t offset, std::uint64_t length,
+                                std::string& out);
+
 /// Up to out.size() bytes at `offset`, from the page cache inline, otherwise on the pool. 0: the end (so far:
-/// a file that grows may have more later). `out` and `file` must live until this returns.
+/// a file that grows may have more later). `out` and `file` must live until this returns. timed_out where a
+/// file that may hang does.
 [[nodiscard]] Task<Result<std::size_t>> read_some(Executor& files, OpenFile const& file, std::uint64_t offset,
                                                   std::span<char> out);
 

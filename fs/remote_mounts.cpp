@@ -6,6 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <optional>
+
+#include "fs/cached.hpp"
+#include "fs/path.hpp"
 
 namespace execd::fs {
 
@@ -31,6 +36,18 @@ std::string unescaped(std::string_view text) {
         }
     }
     return out;
+}
+
+/// Where the link at `path` leads to; empty when it is no link; nothing when that is not known without a
+/// wait.
+std::optional<std::string> link_at(std::string const& path) {
+    char target[4096];
+    UniqueFd const seen = peek(path, O_NOFOLLOW);
+    if (!seen && cached_walks()) return std::nullopt;
+    ssize_t const n = seen ? ::readlinkat(seen.get(), "", target, sizeof target)
+                           : ::readlink(path.c_str(), target, sizeof target);
+    if (n < 0 && errno != EINVAL && errno != ENOENT) return std::nullopt;
+    return n < 0 ? std::string() : std::string(target, static_cast<std::size_t>(n));
 }
 
 }  // namespace
@@ -61,6 +78,35 @@ bool below_any(std::vector<std::string> const& mounts, std::string_view path) {
     });
 }
 
+bool leads_below(std::vector<std::string> const& mounts, std::string_view path) {
+    if (mounts.empty()) return false;
+    if (below_any(mounts, path)) return true;
+    std::string rest(path);
+    std::string at = "/";
+    for (int hops = 0; hops <= 40 && !rest.empty();) {
+        auto const end = std::min(rest.find('/'), rest.size());
+        std::string const name = rest.substr(0, end);
+        rest.erase(0, std::min(end + 1, rest.size()));
+        if (name.empty() || name == ".") continue;
+        if (name == "..") {
+            at = std::string(parent_of(at));
+            continue;
+        }
+        std::string next = join_path(at, name);
+        if (below_any(mounts, next)) return true;
+        auto const link = link_at(next);
+        if (!link) return false;
+        if (link->empty()) {
+            at = std::move(next);
+            continue;
+        }
+        ++hops;
+        if (link->starts_with('/')) at = "/";
+        rest = rest.empty() ? *link : join_path(*link, rest);
+    }
+    return false;
+}
+
 void RemoteMounts::read() {
     std::string text;
     char buffer[16384];
@@ -70,7 +116,7 @@ void RemoteMounts::read() {
     mounts_ = parse_remote_mounts(text);
 }
 
-bool RemoteMounts::covers(std::string_view path) {
+void RemoteMounts::refresh() {
     if (!looked_) {
         looked_ = true;
         fd_.reset(::open(file_.c_str(), O_RDONLY | O_CLOEXEC));
@@ -79,7 +125,20 @@ bool RemoteMounts::covers(std::string_view path) {
         ::pollfd changed{fd_.get(), POLLPRI, 0};
         if (::poll(&changed, 1, 0) > 0 && (changed.revents & (POLLPRI | POLLERR)) != 0) read();
     }
-    return !mounts_.empty() && below_any(mounts_, path);
+}
+
+bool RemoteMounts::covers(std::string_view path) {
+    refresh();
+    return leads_below(mounts_, path);
+}
+
+bool RemoteMounts::covers(int fd) {
+    refresh();
+    if (mounts_.empty()) return false;
+    char name[4096];
+    std::string const self = "/proc/self/fd/" + std::to_string(fd);
+    ssize_t const n = ::readlink(self.c_str(), name, sizeof name);
+    return n > 0 && below_any(mounts_, std::string_view(name, static_cast<std::size_t>(n)));
 }
 
 }  // namespace execd::fs

@@ -16,13 +16,20 @@ namespace execd::fs {
 /// `path` is one of `mounts` or below one, as text: links are not followed. Pure.
 [[nodiscard]] bool below_any(std::vector<std::string> const& mounts, std::string_view path);
 
+/// `path` is one of `mounts` or below one, links followed without a word to any of these mounts: as far as
+/// the kernel has the names in its cache. A link that nobody has used yet is not followed.
+[[nodiscard]] bool leads_below(std::vector<std::string> const& mounts, std::string_view path);
+
 /// The table as it is now: read again only when the kernel says that it changed (one poll(2) otherwise).
 class RemoteMounts {
   public:
     explicit RemoteMounts(std::string file = "/proc/self/mountinfo") : file_(std::move(file)) {}
     [[nodiscard]] bool covers(std::string_view path);
+    /// The open file lies on one.
+    [[nodiscard]] bool covers(int fd);
 
   private:
+    void refresh();
     void read();
     std::string file_;
     UniqueFd fd_;

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -28,9 +29,41 @@ std::string temporary_name() {
     return ".execd-" + salt + "-" + std::to_string(counter.fetch_add(1, std::memory_order_relaxed)) + ".tmp";
 }
 
+/// What lstat(2) says of a target.
+struct Look {
+    struct ::stat stat {};
+    int error = 0;
+
+    [[nodiscard]] bool exists() const { return error == 0; }
+};
+
+Look look_at(std::string const& path) {
+    Look out;
+    if (::lstat(path.c_str(), &out.stat) != 0) out.error = errno;
+    return out;
+}
+
+/// The same without waiting for a device; nothing where that cannot be or the target is no file.
+std::optional<Look> look_at_once(std::string const& path) {
+    UniqueFd const parent = peek(std::string(parent_of(path)), O_DIRECTORY);
+    if (!parent || !in_memory(parent.get())) return std::nullopt;
+    // The directory is in memory, so what is in it is found without waiting, cached or not.
+    Look out;
+    std::string const name(base_name(path));
+    if (::fstatat(parent.get(), name.c_str(), &out.stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0)
+        out.error = errno;
+    if (out.exists() ? !S_ISREG(out.stat.st_mode) : out.error != ENOENT) return std::nullopt;
+    return out;
+}
+
 std::string temporary_of(Staged const& staged) {
     return join_path(parent_of(staged.target), staged.temporary);
 }
+
+struct Care {
+    bool anonymous = true;  // a file without a name is worth its price: nothing is left behind by a crash
+    bool at_once = false;   // staged, written and committed in one go
+};
 
 /// Makes the temporary beside the target; false with errno.
 bool make_temporary(Staged& staged, std::uint32_t mode, bool anonymous) {
@@ -77,16 +110,29 @@ Result<Staged> stage_new(Staged staged, WriteOptions const& options, bool anonym
     return fail_errno("open", errno, staged.target);
 }
 
-Result<Staged> stage_replacement(Staged staged, struct ::stat const& old, bool anonymous) {
+/// Ours never changes (fs/worker.hpp).
+uid_t own_uid() {
+    static uid_t const uid = ::geteuid();
+    return uid;
+}
+
+/// Replacing by rename must not do what opening for writing would not.
+bool may_write(std::string const& path) { return ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0; }
+
+Result<Staged> stage_replacement(Staged staged, WriteOptions const& options, struct ::stat const& old,
+                                 Care care) {
     staged.replaces = true;
     staged.old_mode = old.st_mode & 07777U;
-    // Replacing by rename must not do what opening for writing would not.
-    if (::faccessat(AT_FDCWD, staged.target.c_str(), W_OK, AT_EACCESS) != 0)
-        return fail_errno("open", errno, staged.target);
-    if (make_temporary(staged, 0600, anonymous)) {
+    // Where it is ours to write by its mode and all is done in one go, what else forbids it stops the rename.
+    bool const asked = !care.at_once || (old.st_mode & S_IWUSR) == 0 || old.st_uid != own_uid();
+    if (asked && !may_write(staged.target)) return fail_errno("open", errno, staged.target);
+    std::uint32_t const wanted = options.mode.value_or(staged.old_mode);
+    bool const plain = wanted <= 0777U && options.owner.empty();
+    if (make_temporary(staged, plain ? wanted : 0600, care.anonymous)) {
         struct ::stat made {};
-        bool const same =
-            ::fstat(staged.fd.get(), &made) == 0 && made.st_uid == old.st_uid && made.st_gid == old.st_gid;
+        bool const seen = ::fstat(staged.fd.get(), &made) == 0;
+        if (seen) staged.made_mode = made.st_mode & 07777U;
+        bool const same = seen && made.st_uid == old.st_uid && made.st_gid == old.st_gid;
         // An owner that we may not give: keep the inode, copy the content over.
         if (!same && ::fchown(staged.fd.get(), old.st_uid, old.st_gid) != 0) {
             staged.discard();
@@ -95,31 +141,32 @@ Result<Staged> stage_replacement(Staged staged, struct ::stat const& old, bool a
         return staged;
     }
     if (errno != EACCES && errno != EPERM && errno != EROFS) return fail_errno("open", errno, staged.target);
+    if (!asked && !may_write(staged.target)) return fail_errno("open", errno, staged.target);
     if (auto ok = make_spool(staged); !ok) return Failure(ok.error());
     return staged;
 }
 
-Result<Staged> stage_it(WriteOptions const& options, bool anonymous) {
+Result<Staged> stage_it(WriteOptions const& options, Care care, Look const& look) {
     if (auto ok = check_path(options.path); !ok) return Failure(ok.error());
     if (options.path.back() == '/') return fail_errno("open", EISDIR, options.path);
     if (auto ids = resolve(options.owner); !ids) return Failure(ids.error());
     Staged staged;
     staged.target = options.path;
-    struct ::stat old {};
-    bool exists = ::lstat(options.path.c_str(), &old) == 0;
-    if (exists && S_ISLNK(old.st_mode)) {
+    struct ::stat old = look.stat;
+    int error = look.error;
+    if (error == 0 && S_ISLNK(old.st_mode)) {
         if (options.existing == Existing::refuse) return fail_errno("open", EEXIST, options.path);
         auto target = resolve_links(options.path);
         if (!target) return Failure(std::move(target.error()));
         staged.target = std::move(*target);
-        exists = ::stat(options.path.c_str(), &old) == 0;
+        error = ::stat(options.path.c_str(), &old) == 0 ? 0 : errno;
     }
-    if (!exists && errno != ENOENT) return fail_errno("open", errno, options.path);
-    if (!exists) return stage_new(std::move(staged), options, anonymous);
+    if (error == ENOENT) return stage_new(std::move(staged), options, care.anonymous);
+    if (error != 0) return fail_errno("open", error, options.path);
     if (S_ISDIR(old.st_mode)) return fail_errno("open", EISDIR, options.path);
     if (options.existing == Existing::refuse) return fail_errno("open", EEXIST, options.path);
     if (!S_ISREG(old.st_mode)) return stage_direct(std::move(staged));
-    return stage_replacement(std::move(staged), old, anonymous);
+    return stage_replacement(std::move(staged), options, old, care);
 }
 
 /// The anonymous file gets `name`: 0 or an errno.
@@ -154,14 +201,16 @@ Result<void> give_name(Staged& staged) {
 }
 
 Result<void> set_attributes(int fd, WriteOptions const& options, std::optional<std::uint32_t> mode,
-                            std::string const& target) {
+                            std::uint32_t made, std::string const& target) {
     if (!options.owner.empty()) {
         auto const ids = resolve(options.owner);
         if (!ids) return Failure(ids.error());
         if (::fchown(fd, ids->uid, ids->gid) != 0) return fail_errno("chown", errno, target);
+        made = Staged::kUnknown;
     }
     if (options.mode) mode = options.mode;
-    if (mode && ::fchmod(fd, *mode & 07777U) != 0) return fail_errno("chmod", errno, target);
+    if (mode && made != (*mode & 07777U) && ::fchmod(fd, *mode & 07777U) != 0)
+        return fail_errno("chmod", errno, target);
     return {};
 }
 
@@ -178,7 +227,7 @@ Result<void> copy_over(Staged& staged, WriteOptions const& options, std::uint64_
     staged.discard();
     staged.fd = std::move(out);
     staged.how = StagedAs::spooled;
-    return set_attributes(staged.fd.get(), options, std::nullopt, staged.target);
+    return set_attributes(staged.fd.get(), options, std::nullopt, Staged::kUnknown, staged.target);
 }
 
 Result<void> rename_over(Staged& staged, WriteOptions const& options, std::uint64_t size) {
@@ -200,12 +249,17 @@ Result<void> publish(Staged& staged, WriteOptions const& options, std::uint64_t 
     if (staged.how == StagedAs::direct) return {};
     if (staged.how == StagedAs::spooled) return copy_over(staged, options, size);
     std::optional<std::uint32_t> mode;
+    std::uint32_t made = Staged::kUnknown;
     if (staged.replaces) {
-        UniqueFd const old(::open(staged.target.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-        if (old) copy_xattrs(old.get(), staged.fd.get());
         mode = staged.old_mode;
+        made = staged.made_mode;
+        if (::listxattr(staged.target.c_str(), nullptr, 0) > 0) {
+            UniqueFd const old(::open(staged.target.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+            if (old) copy_xattrs(old.get(), staged.fd.get());
+            made = Staged::kUnknown;  // an access list among them changes the mode
+        }
     }
-    if (auto ok = set_attributes(staged.fd.get(), options, mode, staged.target); !ok) return ok;
+    if (auto ok = set_attributes(staged.fd.get(), options, mode, made, staged.target); !ok) return ok;
     if (options.sync != Sync::none && ::fdatasync(staged.fd.get()) != 0)
         return fail_errno("fsync", errno, staged.target);
     if (staged.how == StagedAs::anonymous) {
@@ -242,6 +296,7 @@ Staged& Staged::operator=(Staged&& other) noexcept {
         temporary = std::move(other.temporary);
         other.temporary.clear();
         old_mode = other.old_mode;
+        made_mode = other.made_mode;
         ours = other.ours;
     }
     return *this;
@@ -279,7 +334,7 @@ Result<void> check_space(int fd, std::uint64_t bytes) {
 
 Result<Staged> Stage::run() const {
     if (length && max_size && *length > *max_size) return fail_errno("write", EFBIG, path);
-    auto staged = stage_it(*this, true);
+    auto staged = stage_it(*this, Care{}, look_at(path));
     auto const bytes = std::max(length.value_or(0), expected);
     if (staged && bytes > 0 && staged->how != StagedAs::direct)
         if (auto ok = check_space(staged->fd.get(), bytes); !ok) return Failure(ok.error());
@@ -303,10 +358,11 @@ Result<Written> Commit::run() {
     return out;
 }
 
-Result<Written> PutFile::run() const {
+namespace {
+Result<Written> put_file(WriteOptions const& options, std::string const& content, Look const& look) {
     if (options.max_size && content.size() > *options.max_size)
         return fail_errno("write", EFBIG, options.path);
-    auto staged = stage_it(options, content.size() > kQuick);
+    auto staged = stage_it(options, Care{content.size() > kQuick, true}, look);
     if (!staged) return Failure(std::move(staged.error()));
     auto const written = staged->how == StagedAs::direct ? write_stream(staged->fd.get(), content)
                                                          : write_all(staged->fd.get(), content, 0);
@@ -317,17 +373,16 @@ Result<Written> PutFile::run() const {
     }
     return Commit{options, std::move(*staged), content.size()}.run();
 }
+}  // namespace
 
-bool PutFile::quick() const {
-    if (content.size() > kQuick || options.sync != Sync::none || options.path.empty()) return false;
-    UniqueFd const parent = peek(std::string(parent_of(options.path)), O_DIRECTORY);
-    if (!parent || !in_memory(parent.get())) return false;
-    // The directory is in memory, so what is in it is found without waiting, cached or not.
-    struct ::stat stat {};
-    std::string const name(base_name(options.path));
-    if (::fstatat(parent.get(), name.c_str(), &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0)
-        return errno == ENOENT;
-    return S_ISREG(stat.st_mode);
+Result<Written> PutFile::run() const { return put_file(options, content, look_at(options.path)); }
+
+std::optional<Result<Written>> PutFile::run_quick() const {
+    if (content.size() > kQuick || options.sync != Sync::none || !check_path(options.path))
+        return std::nullopt;
+    auto const look = look_at_once(options.path);
+    if (!look) return std::nullopt;
+    return put_file(options, content, *look);
 }
 
 Result<Written> AppendFile::run() const {

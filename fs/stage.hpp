@@ -67,6 +67,8 @@ struct Staged {
     std::string target{};
     std::string temporary{};  // name beside the target, of a named one
     std::uint32_t old_mode = 0;
+    static constexpr std::uint32_t kUnknown = UINT32_MAX;
+    std::uint32_t made_mode = kUnknown;  // of the temporary, where it was seen
     bool ours = true;  // false: staged by a worker; discarding closes the descriptor and unlinks nothing
 
     Staged() = default;
@@ -117,9 +119,9 @@ struct PutFile {
     explicit PutFile(WriteOptions options_ = WriteOptions(), std::string content_ = {})
         : options(std::move(options_)), content(std::move(content_)) {}
     [[nodiscard]] Result<Written> run() const;
-    /// It will not wait for a device: the directory lies in memory and in the name cache, the target is a
-    /// file or nothing.
-    [[nodiscard]] bool quick() const;
+    /// On the reactor, if nothing of it waits for a device: the directory lies in memory and in the name
+    /// cache, the target is a file or nothing, the content small.
+    [[nodiscard]] std::optional<Result<Written>> run_quick() const;
     template <class A>
     void visit(A& a) {
         a(options, content);

@@ -30,11 +30,12 @@ struct WorkerProcess {
 
 struct Workers::State {
     State(Loop& l, shell::Spawner& s, WorkerOptions o)
-        : loop(&l), spawner(&s), options(std::move(o)), sweep(l.clock()) {}
+        : loop(&l), spawner(&s), options(std::move(o)), here(l), sweep(l.clock()) {}
 
     Loop* loop;
     shell::Spawner* spawner;
     WorkerOptions options;
+    Executor here;  // what workers opened is read and written here: all identities share its few slots
     std::map<Key, std::vector<std::unique_ptr<WorkerProcess>>> idle;
     std::size_t count = 0;
     Event freed;
@@ -120,7 +121,7 @@ Failure unavailable(std::string detail) { return fail(Code::unavailable, "fs.ide
 class IdentityExecutor final : public Executor {
   public:
     IdentityExecutor(std::shared_ptr<Workers::State> state, shell::Identity identity)
-        : Executor(*state->loop),
+        : Executor(state->here, Sharing{}),
           state_(std::move(state)),
           identity_(std::move(identity)),
           key_(identity_.uid, identity_.gid) {}

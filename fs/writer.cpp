@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kPart = 256 * 1024;
 constexpr std::size_t kSmall = 64 * 1024;
-constexpr std::size_t kAtOnce = 512 * 1024;  // into memory by the reactor: a third of a millisecond
+constexpr Duration kStuck = std::chrono::minutes(5);  // for one part
+constexpr std::size_t kAtOnce = 512 * 1024;           // into memory by the reactor: a third of a millisecond
 
 }  // namespace
 
@@ -32,6 +33,7 @@ struct Writer::State {
     std::optional<Error> error;
     Event done;
     bool busy = false;
+    bool may_hang = false;   // network and user-space file systems
     bool in_memory = false;  // what is staged lies there: writing waits for nothing
     bool committed = false;
     bool abandoned = false;
@@ -85,8 +87,10 @@ Task<Result<void>> Writer::open() {
         co_return Failure(std::move(staged.error()));
     }
     state->staged.emplace(std::move(*staged));
+    int const fd = state->staged->fd.get();
+    state->may_hang = state->files->may_hang(fd);
     state->in_memory =
-        state->files->local() && state->staged->how != StagedAs::direct && in_memory(state->staged->fd.get());
+        !state->may_hang && state->files->local() && state->staged->how != StagedAs::direct && in_memory(fd);
     co_return Result<void>();
 }
 
@@ -101,8 +105,46 @@ Result<void> Writer::check_size() const {
 
 Task<Result<void>> Writer::finish_part() {
     auto state = state_;
-    while (state->busy) static_cast<void>(co_await state->done.wait());
+    while (state->busy) {
+        Deadline const end = Deadline::in(state->files->loop().clock(), kStuck);
+        bool const woken = co_await state->done.wait(state->files->loop().clock(), end);
+        if (!woken && state->busy && !state->error)
+            state->error = Error{Code::timed_out, "fs.deadline", 0, state->options.path};
+        if (!woken) break;
+    }
     if (state->error) co_return Failure(*state->error);
+    co_return Result<void>();
+}
+
+/// Puts `bytes` on a pool thread; to be called when nothing is busy and the file is open. `owner` is let go
+/// of by the reactor.
+Task<Result<void>> Writer::start_put(std::span<char const> bytes, std::shared_ptr<void const> owner) {
+    auto state = state_;
+    Executor::Slot held;
+    if (state->may_hang) {
+        auto got = co_await state->files->slot(Lane::bulk, state->files->deadline_of(Lane::bulk));
+        if (!got) state->error = got.error();
+        if (!got) co_return Failure(got.error());
+        held = std::move(*got);
+    }
+    state->busy = true;
+    auto executor = state->files->loop().executor();
+    auto work = [state, bytes, owner = std::move(owner), held = std::move(held), executor,
+                 guard = asio::make_work_guard(executor)]() mutable {
+        auto ok = state->put(bytes);
+        auto ended = [state = std::move(state), owner = std::move(owner), held = std::move(held),
+                      ok = std::move(ok)]() mutable {
+            if (!ok && !state->error) state->error = ok.error();
+            state->busy = false;
+            owner = nullptr;
+            held = nullptr;
+            state->done.notify_all();
+            if (state->abandoned) State::discard(std::move(state));
+        };
+        asio::post(executor, std::move(ended));
+    };
+    auto& pool = state->files->loop().pool();
+    pool.submit(Lane::bulk, std::move(work));
     co_return Result<void>();
 }
 
@@ -113,19 +155,8 @@ Task<Result<void>> Writer::hand_over() {
     if (auto ok = co_await open(); !ok) co_return ok;
     std::swap(state->filling, state->part);
     state->filling.clear();
-    state->busy = true;
-    auto executor = co_await asio::this_coro::executor;
-    state->files->loop().pool().submit(Lane::bulk,
-                                       [state, executor, guard = asio::make_work_guard(executor)] {
-                                           auto ok = state->put(state->part);
-                                           asio::post(executor, [state, ok = std::move(ok)] {
-                                               if (!ok && !state->error) state->error = ok.error();
-                                               state->busy = false;
-                                               state->done.notify_all();
-                                               if (state->abandoned) State::discard(state);
-                                           });
-                                       });
-    co_return Result<void>();
+    std::span<char const> const part = state->part;
+    co_return co_await start_put(part, nullptr);
 }
 
 namespace {
@@ -138,21 +169,36 @@ struct PutHere {
 };
 }  // namespace
 
+Result<void> Writer::count(std::size_t bytes) {
+    auto& state = *state_;
+    if (state.committed) return fail(Code::conflict, "write", "already committed");
+    if (state.error) return Failure(*state.error);
+    state.size += bytes;
+    auto ok = check_size();
+    if (!ok) state.error = ok.error();
+    return ok;
+}
+
+Task<Result<void>> Writer::write_kept(std::span<char const> bytes, std::shared_ptr<void const> owner) {
+    auto state = state_;
+    if (bytes.size() < kPart || owner == nullptr) co_return co_await write(bytes);
+    if (auto ok = count(bytes.size()); !ok) co_return ok;
+    if (!state->filling.empty())
+        if (auto ok = co_await hand_over(); !ok) co_return ok;
+    if (auto ok = co_await finish_part(); !ok) co_return ok;
+    if (auto ok = co_await open(); !ok) co_return ok;
+    co_return co_await start_put(bytes, std::move(owner));
+}
+
 Task<Result<void>> Writer::write(std::span<char const> bytes) {
     auto state = state_;
-    if (state->committed) co_return fail(Code::conflict, "write", "already committed");
-    if (state->error) co_return Failure(*state->error);
-    state->size += bytes.size();
-    if (auto ok = check_size(); !ok) {
-        state->error = ok.error();
-        co_return ok;
-    }
+    if (auto ok = count(bytes.size()); !ok) co_return ok;
     if (state->in_memory && !state->busy && state->filling.empty() && bytes.size() <= kAtOnce) {
         auto ok = state->put(bytes);  // neither a copy nor a thread
         if (!ok) state->error = ok.error();
         co_return ok;
     }
-    if (bytes.size() >= kPart && state->filling.empty()) {  // large enough as it is: no copy
+    if (!state->may_hang && bytes.size() >= kPart && state->filling.empty()) {  // large enough: no copy
         if (auto ok = co_await finish_part(); !ok) co_return ok;
         if (auto ok = co_await open(); !ok) co_return ok;
         auto ok = co_await state->files->loop().pool().run(Lane::bulk, PutHere<State>(state, bytes));
@@ -189,7 +235,8 @@ Task<Result<Written>> Writer::commit() {
                 co_return fail(Code::conflict, "sha256", options.path);
         }
         PutFile put{options, std::move(state->filling)};
-        if (state->files->local() && put.quick()) co_return put.run();
+        if (state->files->local() && !state->files->may_hang(options.path))
+            if (auto quick = put.run_quick()) co_return std::move(*quick);
         co_return co_await state->files->run(std::move(put));
     }
     if (!state->filling.empty())

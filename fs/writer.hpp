@@ -34,6 +34,10 @@ class Writer {
     [[nodiscard]] Task<Result<void>> open();
     /// After an error every later call answers the same error. conflict after commit.
     [[nodiscard]] Task<Result<void>> write(std::span<char const> bytes);
+    /// The same for large pieces whose bytes `owner` keeps as they are: may return while they are being
+    /// written, so that the next piece can be received meanwhile.
+    [[nodiscard]] Task<Result<void>> write_kept(std::span<char const> bytes,
+                                                std::shared_ptr<void const> owner);
     /// conflict ("size" or "sha256" in `where`) when it is not what was announced.
     [[nodiscard]] Task<Result<Written>> commit();
 
@@ -44,6 +48,9 @@ class Writer {
     [[nodiscard]] Task<Result<void>> hand_over();
     [[nodiscard]] Task<Result<void>> finish_part();
     [[nodiscard]] Result<void> check_size() const;
+    [[nodiscard]] Result<void> count(std::size_t bytes);
+    [[nodiscard]] Task<Result<void>> start_put(std::span<char const> bytes,
+                                               std::shared_ptr<void const> owner);
 
     std::shared_ptr<State> state_;
 };

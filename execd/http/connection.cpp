@@ -228,10 +228,7 @@ Task<bool> Connection::serve() {
     std::optional<Answer> answer = resolve(call);
     keep_ =
         keep_ && head_.keep_alive && served_ < server_.limits_.requests_per_connection && !server_.draining_;
-    if (!answer && call.row->sync && !head_.has_body()) {
-        auto made = call.row->sync(call);
-        answer = made ? std::move(*made) : error_answer(made.error(), call);
-    }
+    if (!answer && !head_.has_body()) answer = at_once(call);
     if (answer && !head_.has_body()) {
         bool const sent = co_await send(call, *answer);
         co_return sent&& keep_;
@@ -239,10 +236,7 @@ Task<bool> Connection::serve() {
     body_ = std::make_unique<Body>(*this,
                                    call.row != nullptr ? call.row->body_limit : server_.limits_.drain_body);
     call.body = body_.get();
-    if (!answer && call.row->sync) {
-        auto made = call.row->sync(call);
-        answer = made ? std::move(*made) : error_answer(made.error(), call);
-    }
+    if (!answer && head_.has_body()) answer = at_once(call);
     bool good = false;
     if (answer) {
         if (body_->unasked()) keep_ = false;  // the client may or may not send the body now: nobody can tell
@@ -253,6 +247,14 @@ Task<bool> Connection::serve() {
     if (good && keep_) good = co_await finish_body();
     body_.reset();
     co_return good&& keep_;
+}
+
+std::optional<Answer> Connection::at_once(Call& call) {
+    if (!call.row->sync) return std::nullopt;
+    auto made = call.row->sync(call);
+    if (!made) return error_answer(made.error(), call);
+    if (made->status == 0 && call.row->invoke) return std::nullopt;
+    return std::move(*made);
 }
 
 std::optional<Answer> Connection::resolve(Call& call) {
@@ -366,8 +368,14 @@ Connection::Body::Body(Connection& connection, std::uint64_t limit)
 
 Connection::Body::~Body() { connection_.consume(to_consume_); }
 
+std::optional<std::string_view> Connection::Body::whole() const {
+    if (chunks_ || must_continue_ || taken_ > 0 || connection_.buffered().size() < left_) return std::nullopt;
+    return connection_.buffered().substr(0, left_);
+}
+
 Task<Result<std::string_view>> Connection::Body::next() {
     connection_.consume(std::exchange(to_consume_, 0));
+    last_ = nullptr;
     if (done_) {
         // From here on the background read watches the client.
         if (connection_.running_ != nullptr) connection_.start_watch();
@@ -432,21 +440,36 @@ Task<Result<void>> Connection::Body::more() {
     co_return Result<void>();
 }
 
+std::shared_ptr<char[]> const* Connection::Body::free_block() {
+    for (std::size_t i = 0; i < large_.size(); ++i) {
+        auto& block = large_[i];
+        if (block && block.use_count() > 1) continue;
+        if (!block) {
+            if (!large_held_.grow_to((i + 1) * kLargeRead)) return nullptr;
+            block = std::make_shared_for_overwrite<char[]>(kLargeRead);
+        }
+        return &block;
+    }
+    return nullptr;
+}
+
 Task<Result<std::string_view>> Connection::Body::next_of_length() {
     // Without the budget for a large block the connection's own small buffer does, only slower.
-    if (connection_.buffered().empty() && left_ > kLargeRead / 4 && !connection_.watch_ &&
-        (large_ || large_held_.grow_to(kLargeRead))) {
+    auto const* const block = connection_.buffered().empty() && left_ > kLargeRead / 4 && !connection_.watch_
+                                  ? free_block()
+                                  : nullptr;
+    if (block != nullptr) {
         // Straight from the socket into a large block: no copy, few calls.
-        if (!large_) large_ = std::make_unique_for_overwrite<char[]>(kLargeRead);
         TimePoint const since = connection_.server_.loop_->clock().now();
         auto got = co_await connection_.stream_.read_some(
-            {large_.get(), static_cast<std::size_t>(std::min<std::uint64_t>(kLargeRead, left_))},
+            {block->get(), static_cast<std::size_t>(std::min<std::uint64_t>(kLargeRead, left_))},
             progress_deadline());
         count(since, got);
         if (got && *got > 0) {
             left_ -= *got;
             done_ = left_ == 0;
-            co_return std::string_view(large_.get(), *got);
+            last_ = *block;
+            co_return std::string_view(block->get(), *got);
         }
         connection_.keep_ = false;
         if (got) {

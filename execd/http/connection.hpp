@@ -5,12 +5,14 @@
 #pragma once
 #include <boost/asio/cancellation_signal.hpp>
 
+#include <array>
 #include <memory>
 #include <string>
 
 #include "base/event.hpp"
 #include "base/ledger.hpp"
 #include "execd/http/body.hpp"
+#include "execd/http/body_in_hand.hpp"
 #include "execd/http/route.hpp"
 #include "execd/http/server.hpp"
 #include "execd/http/stream.hpp"
@@ -57,6 +59,8 @@ class Connection {
     Task<bool> serve();
     /// Sets call.row, or gives the answer at once.
     std::optional<Answer> resolve(Call& call);
+    /// The answer of the row's sync handler, if it has one that can answer without waiting.
+    std::optional<Answer> at_once(Call& call);
     Task<bool> serve_waiting(Call& call);
     Task<void> run_handler(Call& call, bool& sent, bool& whole);
     Answer error_answer(Error const& error, Call const& call);
@@ -100,7 +104,7 @@ class Connection {
 };
 
 /// The request body over a connection's buffer and socket.
-class Connection::Body final : public BodyReader {
+class Connection::Body final : public BodyReader, public BodyInHand {
   public:
     Body(Connection& connection, std::uint64_t limit);
     ~Body() override;
@@ -110,8 +114,12 @@ class Connection::Body final : public BodyReader {
     /// The client waits for `100 Continue` and will not send the body before (or instead of) the answer.
     [[nodiscard]] bool unasked() const { return must_continue_; }
     Result<void> hold(std::uint64_t bytes) override { return held_.grow_to(bytes); }
+    std::optional<std::string_view> whole() const override;
+    std::shared_ptr<void const> keep() const override { return last_; }
 
   private:
+    /// A large block that nobody keeps; null when there is none and the budget allows no more.
+    [[nodiscard]] std::shared_ptr<char[]> const* free_block();
     Task<Result<std::string_view>> next_of_length();
     Task<Result<std::string_view>> next_chunk();
     Task<Result<void>> more();
@@ -132,7 +140,10 @@ class Connection::Body final : public BodyReader {
     std::unique_ptr<Chunks> chunks_;
     ByteBudget::Claim held_;  // what the handler keeps of it
     ByteBudget::Claim large_held_;
-    std::unique_ptr<char[]> large_;  // for bodies much longer than the connection's buffer
+    // For bodies much longer than the connection's buffer; two, so that one can be written while the other is
+    // filled.
+    std::array<std::shared_ptr<char[]>, 2> large_;
+    std::shared_ptr<void const> last_;  // the block under the last piece
 };
 
 /// The sending side of a streamed answer.

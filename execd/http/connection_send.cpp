@@ -7,6 +7,7 @@
 #include "execd/http/chunked.hpp"
 #include "execd/http/connection.hpp"
 #include "execd/http/fields.hpp"
+#include "fs/cached.hpp"
 
 namespace execd::http {
 
@@ -108,25 +109,25 @@ Task<bool> Connection::send_file(Answer& answer) {
         // From the page cache without a thread hop when it is there; the pool reads it otherwise.
         std::size_t const head = out_.size();
         out_.resize(head + part.length);
-        iovec into{out_.data() + head, static_cast<std::size_t>(part.length)};
-        ssize_t n = part.length == 0
-                        ? 0
-                        : ::preadv2(part.fd.get(), &into, 1, static_cast<off_t>(part.offset), RWF_NOWAIT);
-        if (n != static_cast<ssize_t>(part.length)) {
-            std::span<char> const all(out_.data() + head, part.length);
-            n = co_await server_.loop_->pool().run(Lane::bulk, [fd = part.fd.get(), all, at = part.offset] {
-                std::size_t have = 0;
-                while (have < all.size()) {
-                    ssize_t const got =
-                        ::pread(fd, all.data() + have, all.size() - have, static_cast<off_t>(at + have));
-                    if (got < 0 && errno == EINTR) continue;
-                    if (got <= 0) break;
-                    have += static_cast<std::size_t>(got);
-                }
-                return static_cast<ssize_t>(have);
-            });
+        std::span<char> const into(out_.data() + head, part.length);
+        std::int64_t n = part.length == 0
+                             ? 0
+                             : fs::read_cached(part.fd.get(), into, static_cast<std::int64_t>(part.offset));
+        if (n != static_cast<std::int64_t>(part.length)) {
+            n = co_await server_.loop_->pool().run(
+                Lane::bulk, [fd = part.fd.get(), all = into, at = part.offset] {
+                    std::size_t have = 0;
+                    while (have < all.size()) {
+                        ssize_t const got =
+                            ::pread(fd, all.data() + have, all.size() - have, static_cast<off_t>(at + have));
+                        if (got < 0 && errno == EINTR) continue;
+                        if (got <= 0) break;
+                        have += static_cast<std::size_t>(got);
+                    }
+                    return static_cast<std::int64_t>(have);
+                });
         }
-        if (n != static_cast<ssize_t>(part.length)) {
+        if (n != static_cast<std::int64_t>(part.length)) {
             // It became shorter between stat and read: the head has promised nothing yet.
             out_.clear();
             Answer failed =

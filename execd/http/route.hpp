@@ -77,7 +77,7 @@ enum class OnDisconnect { keep, cancel, interrupt };
 enum class Access { token, open };
 enum class BodyPolicy { none, json, multipart, form, raw };
 
-/// An Error becomes the dialect's error answer. A sync handler needs neither the body nor a wait.
+/// An Error becomes the dialect's error answer. A sync handler never waits, not even for the body.
 using SyncHandler = std::function<Result<Answer>(Call&)>;
 using Handler = std::function<Task<Result<Answer>>(Call&)>;
 
@@ -109,7 +109,7 @@ struct Row {
     };
     std::vector<Status> statuses;
 
-    SyncHandler sync;  // exactly one of sync and invoke
+    SyncHandler sync;  // or invoke, or both: then an answer of status 0 says "ask invoke instead"
     Handler invoke;
     std::function<void(Call&)> interrupt;  // OnDisconnect::interrupt only
     Dialect* dialect = nullptr;            // set by the router

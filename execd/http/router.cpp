@@ -104,8 +104,8 @@ Result<std::unique_ptr<Router>> Router::build(std::vector<Row> rows, std::vector
                      [](auto const& a, auto const& b) { return a.prefix.size() > b.prefix.size(); });
     for (auto& row : router->rows_) {
         std::string const label = row.method + " " + row.path;
-        if (bool(row.sync) == bool(row.invoke))
-            return fail(Code::internal, "route", label + ": needs exactly one of sync and invoke");
+        if (!row.sync && !row.invoke)
+            return fail(Code::internal, "route", label + ": needs a handler, sync or invoke");
         auto pattern = parse_pattern(row.path);
         if (!pattern) return Failure(pattern.error());
         if (row.dialect == nullptr) row.dialect = router->owner(row.path);

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from harness import processes
+from harness.dead_mount import DeadMount
 from harness.wire import build, query
 from test_files_upload import FORM, form, metadata, ok, part, upload
 
@@ -102,6 +103,56 @@ def test_a_file_deleted_while_it_is_sent_arrives_whole(daemon, work):
         wire.head()
         (work / "big").unlink()
         assert wire.exactly(len(content)) == content
+
+
+def test_a_file_that_grows_while_it_is_sent_arrives_as_it_was(daemon, work):
+    content = os.urandom(1 << 20) * 24
+    (work / "log").write_bytes(content)
+    target = query("/files/download", path=f"{work}/log")
+    with daemon.wire() as wire:
+        wire.send(build("GET", target, daemon.headers))
+        assert wire.head().header("Content-Length") == str(len(content))
+        with open(work / "log", "ab") as log:
+            log.write(b"more" * 1000)
+        assert wire.exactly(len(content)) == content
+        # The connection goes on, and who follows the file asks for what has come since.
+        answer = wire.request("GET", target, [("Range", f"bytes={len(content)}-"), *daemon.headers])
+        assert (answer.status, answer.body) == (206, b"more" * 1000)
+        assert answer.header("Content-Range") == f"bytes {len(content)}-{len(content) + 3999}/{len(content) + 4000}"
+        answer = wire.request("GET", target, [("Range", f"bytes={len(content) + 4000}-"), *daemon.headers])
+        assert answer.status == 416
+
+
+DEAD_MOUNT = pytest.mark.skipif(os.geteuid() != 0 or not os.access("/dev/fuse", os.W_OK),
+                                reason="mounts need root, and /dev/fuse")
+
+
+@DEAD_MOUNT
+def test_a_dead_mount_holds_only_its_own(daemon, work):
+    (work / "alive").write_text("alive")
+    with DeadMount(work / "dead") as dead, contextlib.ExitStack() as stack:
+        (work / "link").symlink_to("dead")
+        waiting = []
+        for index in range(36):
+            place = work / ("link" if index % 2 else "dead")
+            target = [query("/files/download", path=f"{place}/file"),
+                      query("/directories/list", path=str(place)),
+                      query("/files/search", path=str(place))][index % 3]
+            wire = stack.enter_context(daemon.wire())
+            wire.send(build("GET", target, daemon.headers))
+            waiting.append(wire)
+        # The files could be opened, it is their content that nobody answers.
+        processes.eventually(lambda: dead.waiting >= 2, what="requests without an answer")
+        with daemon.wire() as wire:
+            for index in range(3):
+                assert wire.request("GET", "/ping").status == 200
+                answer = wire.request("GET", query("/files/download", path=f"{work}/alive"), daemon.headers)
+                assert answer.body == b"alive"
+                assert wire.request("GET", query("/files/search", path="/proc/self/fdinfo"),
+                                    daemon.headers).status in (200, 404)
+                ok(upload(daemon, form(metadata(work / f"new{index}"), part("file", bytes(3 << 20)))))
+        for wire in waiting:
+            wire.reset()
 
 
 def test_a_file_cut_while_it_is_sent_does_not_look_whole(daemon, work):

@@ -53,6 +53,10 @@ using FileHandler = Task<Result<http::Answer>> (*)(FileAccess, http::Call&);
 
 [[nodiscard]] Task<Result<http::Answer>> download(FileAccess access, http::Call& call);
 [[nodiscard]] Task<Result<http::Answer>> upload(FileAccess access, http::Call& call);
+/// What a row's sync handler answers: status 0 where something would have to be waited for.
+using QuickFileHandler = Result<http::Answer> (*)(FileAccess, http::Call&);
+[[nodiscard]] Result<http::Answer> download_at_once(FileAccess access, http::Call& call);
+[[nodiscard]] Result<http::Answer> upload_at_once(FileAccess access, http::Call& call);
 [[nodiscard]] Task<Result<http::Answer>> search_files(FileAccess access, http::Call& call);
 
 }  // namespace execd::opensandbox

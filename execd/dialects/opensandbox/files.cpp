@@ -341,7 +341,12 @@ void add_files(Services& services, std::vector<http::Row>& out) {
     for (auto const& route : routes()) {
         http::Row row = row_of(services, route);
         row.invoke = [s, run = route.run](Call& call) { return run(FileAccess(*s), call); };
+        QuickFileHandler quick = nullptr;
+        if (route.run == download) quick = download_at_once;
+        if (route.run == upload) quick = upload_at_once;
+        if (quick != nullptr) row.sync = [s, quick](Call& call) { return quick(FileAccess(*s), call); };
         out.push_back(row);
+        row.sync = nullptr;
         row.path = "/v1/filesystem/{uid}/{gid}" + row.path;
         row.operation_id += "AsUser";
         row.doc += " Under the identity of the path.";

@@ -17,12 +17,13 @@ std::string current_directory() {
 
 Result<std::string> expand(Services&, std::string_view text, shell::Environment const& environment) {
     fs::Expansion how;
-    if (auto home = environment.get("HOME")) how.home = std::string(*home);
+    if (text.starts_with('~'))
+        if (auto home = environment.get("HOME")) how.home = std::string(*home);
     how.variable = [&environment](std::string_view name) -> std::optional<std::string> {
         auto value = environment.get(name);
         return value ? std::optional<std::string>(*value) : std::nullopt;
     };
-    how.base = current_directory();
+    if (!text.starts_with('/')) how.base = current_directory();
     auto path = fs::expand_path(text, how);
     if (path) return path;
     Error error = path.error();

@@ -9,6 +9,7 @@
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/file_parts.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
+#include "execd/http/body_in_hand.hpp"
 #include "execd/http/fields.hpp"
 #include "execd/http/multipart.hpp"
 #include "fs/executor.hpp"
@@ -32,10 +33,43 @@ std::string temporary_directory() {
     return set != nullptr && *set == '/' ? set : "/tmp";
 }
 
+Answer write_failure(Error const& error, std::string const& path) {
+    if (error.code == Code::no_space)
+        return refusal(507, code::kRuntime, "error copying file " + path + ". " + go_text(error));
+    if (error.where.starts_with("mkdir") || error.code == Code::not_a_directory)
+        return refusal(
+            500, code::kRuntime,
+            "error creating target directory " + std::string(fs::parent_of(path)) + ". " + go_text(error));
+    if (error.where.starts_with("open") || error.where.starts_with("stage"))
+        return refusal(500, code::kRuntime, "error opening destination file " + path + ". " + go_text(error));
+    if (error.where.starts_with("ch") || error.where == "owner" || error.where == "group")
+        return refusal(500, code::kRuntime, "error chmoding file " + path + ". " + go_text(error));
+    return refusal(500, code::kRuntime, "error copying file " + path + ". " + go_text(error));
+}
+
+std::optional<Answer> write_options(FileAccess const& access, FileMetadata const& metadata,
+                                    fs::WriteOptions& out) {
+    auto path = access.path(metadata.path);
+    if (!path)
+        return refusal(500, code::kRuntime,
+                       "error creating target directory " + metadata.path + ". " + path.error().detail);
+    auto mode = mode_of_digits(metadata.mode);
+    if (!mode)
+        return refusal(500, code::kRuntime, "error chmoding file " + *path + ". " + mode.error().detail);
+    out.path = std::move(*path);
+    out.mode = *mode;
+    out.create_mode = 0777;
+    out.owner = fs::Ownership(metadata.owner, metadata.group, true);
+    return std::nullopt;
+}
+
 class Upload {
   public:
     Upload(FileAccess access, Call& call, std::string boundary)
-        : access_(std::move(access)), call_(call), parser_(std::move(boundary)) {}
+        : access_(std::move(access)),
+          call_(call),
+          memory_(dynamic_cast<http::BodyInHand const*>(call.body)),
+          parser_(std::move(boundary)) {}
 
     Task<Result<Answer>> run() {
         for (;;) {
@@ -106,21 +140,10 @@ class Upload {
     }
 
     Task<std::optional<Answer>> open_writer(FileMetadata metadata, std::uint64_t expected) {
-        auto path = access_.path(metadata.path);
-        if (!path)
-            co_return refusal(
-                500, code::kRuntime,
-                "error creating target directory " + metadata.path + ". " + path.error().detail);
-        auto mode = mode_of_digits(metadata.mode);
-        if (!mode)
-            co_return refusal(500, code::kRuntime,
-                              "error chmoding file " + *path + ". " + mode.error().detail);
-        fs::WriteOptions options(*path);
-        options.mode = *mode;
-        options.create_mode = 0777;
-        options.owner = fs::Ownership(metadata.owner, metadata.group, true);
+        fs::WriteOptions options;
+        if (auto refused = write_options(access_, metadata, options)) co_return refused;
         options.expected = expected;
-        path_ = *path;
+        path_ = options.path;
         spool_directory_ = fs::parent_of(path_);
         writer_.emplace(*access_.files, std::move(options));
         if (expected < kLarge) co_return std::nullopt;
@@ -131,7 +154,8 @@ class Upload {
 
     Task<std::optional<Answer>> write(std::string_view bytes) {
         if (writer_) {
-            auto done = co_await writer_->write(bytes);
+            auto owner = memory_ != nullptr ? memory_->keep() : nullptr;
+            auto done = co_await writer_->write_kept(bytes, std::move(owner));
             if (!done) co_return failed(done.error());
             co_return std::nullopt;
         }
@@ -182,20 +206,7 @@ class Upload {
         co_return refused;
     }
 
-    Answer failed(Error const& error) const {
-        if (error.code == Code::no_space)
-            return refusal(507, code::kRuntime, "error copying file " + path_ + ". " + go_text(error));
-        if (error.where.starts_with("mkdir") || error.code == Code::not_a_directory)
-            return refusal(500, code::kRuntime,
-                           "error creating target directory " + std::string(fs::parent_of(path_)) + ". " +
-                               go_text(error));
-        if (error.where.starts_with("open") || error.where.starts_with("stage"))
-            return refusal(500, code::kRuntime,
-                           "error opening destination file " + path_ + ". " + go_text(error));
-        if (error.where.starts_with("ch") || error.where == "owner" || error.where == "group")
-            return refusal(500, code::kRuntime, "error chmoding file " + path_ + ". " + go_text(error));
-        return refusal(500, code::kRuntime, "error copying file " + path_ + ". " + go_text(error));
-    }
+    Answer failed(Error const& error) const { return write_failure(error, path_); }
 
     Task<Answer> finish() {
         if (metadata_ == 0) co_return refusal(400, code::kFileMetadata, "metadata file is missing");
@@ -213,6 +224,7 @@ class Upload {
 
     FileAccess access_;
     Call& call_;
+    http::BodyInHand const* memory_;
     http::MultipartParser parser_;
     Part part_ = Part::none;
     std::string text_;
@@ -227,6 +239,44 @@ class Upload {
 };
 
 }  // namespace
+
+// The usual small upload, one file behind its metadata, when all of it is here and its target lies in memory.
+// Whatever is unusual about it is left to Upload, which says what is wrong.
+Result<Answer> upload_at_once(FileAccess access, Call& call) {
+    using Event = http::MultipartParser::Event;
+    auto const* const memory = dynamic_cast<http::BodyInHand const*>(call.body);
+    auto body = memory != nullptr ? memory->whole() : std::nullopt;
+    auto const type = http::parse_content_type(call.header("Content-Type").value_or(""));
+    if (!body || !type || !type->is("multipart/form-data")) return Answer::empty(0);
+    http::MultipartParser parser(type->boundary);
+    std::string parts[2];
+    for (std::size_t n = 0;;) {
+        auto const step = parser.next(*body);
+        if (step.event == Event::part_begin) {
+            bool const expected = n < 2 && parser.part().name == (n == 0 ? "metadata" : "file");
+            if (!expected || !parser.part().has_filename) return Answer::empty(0);
+        } else if (step.event == Event::data) {
+            parts[n].append(step.data);
+        } else if (step.event == Event::part_end) {
+            ++n;
+        } else if (step.event == Event::end && n == 2) {
+            break;
+        } else {
+            return Answer::empty(0);
+        }
+    }
+    FileMetadata metadata;
+    if (parts[0].size() > kMaxMetadata ||
+        decode_text(parts[0], wire::Codec<FileMetadata>::ops, &metadata, true))
+        return Answer::empty(0);
+    fs::WriteOptions options;
+    if (metadata.path.empty() || write_options(access, metadata, options)) return Answer::empty(0);
+    std::string const path = options.path;
+    if (access.files->may_hang(path)) return Answer::empty(0);
+    auto const written = fs::PutFile(std::move(options), std::move(parts[1])).run_quick();
+    if (!written) return Answer::empty(0);
+    return *written ? Answer::empty() : write_failure(written->error(), path);
+}
 
 Task<Result<Answer>> upload(FileAccess access, Call& call) {
     auto const type = http::parse_content_type(call.header("Content-Type").value_or(""));

@@ -35,6 +35,25 @@ TEST(RemoteMounts, AreFoundByTypeAndPath) {
     EXPECT_FALSE(real.covers("/proc/self"));
 }
 
+TEST(RemoteMounts, LinksAreFollowedWithoutAWordToTheMount) {
+    TempDir dir;
+    auto const mounts = parse_remote_mounts(kMountinfo);
+    auto const link = [&dir](std::string const& name, std::string const& target) {
+        ASSERT_EQ(::symlink(target.c_str(), (dir / name).c_str()), 0);
+    };
+    ASSERT_EQ(::mkdir((dir / "sub").c_str(), 0755), 0);
+    link("direct", "/mnt/user");
+    link("relative", "sub/../direct/deep");
+    link("sub/up", "../relative");
+    link("round", "around");
+    link("around", "round");
+    link("here", "sub");
+    for (auto const* name : {"direct", "direct/x/y", "relative", "sub/up/z", "here/up"})
+        EXPECT_TRUE(leads_below(mounts, dir / name)) << name;
+    for (auto const* name : {"sub", "round", "here", "missing/direct", "here/../sub"})
+        EXPECT_FALSE(leads_below(mounts, dir / name)) << name;
+}
+
 /// Stands for an operation that the file system does not answer: its thread waits until the gate opens.
 struct Gate {
     std::mutex mutex;
@@ -177,6 +196,40 @@ TEST_F(ExecutorTest, ADeadServerHoldsAFewThreadsAndNobodyElse) {
     start(files, Hanging("/mnt/dead server/f", gate), again, handle);
     while (!again) clock.settle();
     EXPECT_TRUE(again->has_value());
+}
+
+TEST_F(ExecutorTest, AFileOfADeadServerIsReadByAFewThreads) {
+    Executor files(loop, options);
+    put(dir / "file", "content");
+    auto file = OpenRead{dir / "file"}.run();
+    ASSERT_TRUE(file);
+    file->may_hang = true;
+    // Its threads are taken: a read waits for one, and no longer than its deadline.
+    std::vector<Executor::Slot> held;
+    std::array<char, 16> buffer{};
+    std::optional<Result<std::size_t>> got;
+    Scope::Handle handle;
+    auto const take = [](Executor& from, std::vector<Executor::Slot>* into) -> Task<void> {
+        for (int i = 0; i < 3; ++i) {
+            auto slot = co_await from.slot(Lane::bulk, Deadline::never());
+            if (slot) into->push_back(std::move(*slot));
+        }
+    };
+    scope.spawn("slots", take(files, &held), handle);
+    clock.settle();
+    ASSERT_EQ(held.size(), 3U);
+    auto const read = [](Executor& from, OpenFile const* what, std::span<char> out,
+                         std::optional<Result<std::size_t>>* into) -> Task<void> {
+        into->emplace(co_await read_some(from, *what, 0, out));
+    };
+    Scope::Handle reading;
+    scope.spawn("read", read(files, &*file, buffer, &got), reading);
+    clock.advance(std::chrono::minutes(59));
+    EXPECT_FALSE(got);
+    held.clear();
+    while (!got) clock.settle();
+    ASSERT_TRUE(got->has_value());
+    EXPECT_EQ(std::string(buffer.data(), **got), "content");
 }
 
 struct Throwing {

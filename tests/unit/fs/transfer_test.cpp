@@ -212,19 +212,43 @@ TEST_F(Mounted, AFullDiskIsSaidBeforeWritingWhenTheLengthIsKnown) {
 
 TEST_F(Mounted, SmallFilesInMemoryNeedNoThread) {
     put(dir / "file", "old");
-    PutFile put_file;
-    put_file.options = to(dir / "file");
-    EXPECT_TRUE(put_file.quick());
-    put_file.options.path = dir / "new";
-    EXPECT_TRUE(put_file.quick());
-    put_file.options.path = dir / "no/parent";
-    EXPECT_FALSE(put_file.quick());
+    auto const quick = [](std::string const& path) { return PutFile{to(path), "x"}.run_quick(); };
+    ASSERT_TRUE(quick(dir / "file").value());
+    EXPECT_EQ(get(dir / "file"), "x");
+    EXPECT_TRUE(quick(dir / "new").value()->created);
+    EXPECT_FALSE(quick(dir / "no/parent"));
     ASSERT_EQ(::mkfifo((dir / "fifo").c_str(), 0600), 0);
-    put_file.options.path = dir / "fifo";
-    EXPECT_FALSE(put_file.quick());
+    EXPECT_FALSE(quick(dir / "fifo"));
+    ASSERT_EQ(::symlink("file", (dir / "link").c_str()), 0);
+    EXPECT_FALSE(quick(dir / "link"));
+    auto refusing = to(dir / "file");
+    refusing.existing = Existing::refuse;
+    EXPECT_EQ((PutFile{refusing, "y"}.run_quick()->error().code), Code::already_exists);
     ASSERT_TRUE(reactor.run(upload(reactor.files, to(dir / "file"), "new", 3)));
     EXPECT_EQ(reactor.pool.busy(Lane::metadata), 0U);
     EXPECT_EQ(get(dir / "file"), "new");
+}
+
+TEST_F(Mounted, SmallReplacementsKeepModeOwnerAndAttributes) {
+    put(dir / "file", "old");
+    ASSERT_EQ(::chmod((dir / "file").c_str(), 06751), 0);
+    ASSERT_EQ(::chown((dir / "file").c_str(), 1234, 4321), 0);
+    ASSERT_EQ(::chmod((dir / "file").c_str(), 06751), 0);
+    ASSERT_EQ(::setxattr((dir / "file").c_str(), "trusted.note", "kept", 4, 0), 0);
+    ASSERT_TRUE((PutFile{to(dir / "file"), "new"}.run_quick().value()));
+    struct ::stat stat {};
+    ASSERT_EQ(::stat((dir / "file").c_str(), &stat), 0);
+    EXPECT_EQ(stat.st_mode & 07777U, 06751U);
+    EXPECT_EQ(stat.st_uid, 1234U);
+    EXPECT_EQ(stat.st_gid, 4321U);
+    char note[8] = "";
+    EXPECT_EQ(::getxattr((dir / "file").c_str(), "trusted.note", note, sizeof note), 4);
+    auto wanted = to(dir / "file");
+    wanted.mode = 0640;
+    ASSERT_TRUE((PutFile{wanted, "newer"}.run_quick().value()));
+    ASSERT_EQ(::stat((dir / "file").c_str(), &stat), 0);
+    EXPECT_EQ(stat.st_mode & 07777U, 0640U);
+    EXPECT_EQ(stat.st_uid, 1234U);
 }
 
 TEST_F(Mounted, ReadOnlyIsTyped) {
