@@ -150,7 +150,9 @@ Task<void> Kernel::end(Duration grace) {
         if (sent) co_await process_->ended(Deadline::in(loop_->clock(), grace));
     }
     co_await process_->stop(Duration::zero());
-    co_await client_.close(Deadline::in(loop_->clock(), 5s));
+    // A message of up to 64 MiB may be at work on the pool and uses the client: on a busy machine that takes
+    // its time.
+    co_await client_.close(Deadline::in(loop_->clock(), 120s));
     co_await scope_.close(Deadline::in(loop_->clock(), 5s));
     dead_ = true;
     remove_connection(connection_);
