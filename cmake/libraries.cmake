@@ -25,6 +25,12 @@ else()
   target_link_libraries(zmq_lib INTERFACE zmq)
 endif()
 
+# Xeus, the Jupyter protocol's server side, for the native kernels: Debian's archive in every build, since we use few of
+# its members (its own ZeroMQ server is not among them).
+add_library(xeus_lib INTERFACE)
+find_library(EXECD_XEUS_ARCHIVE NAMES libxeus.a REQUIRED)
+target_link_libraries(xeus_lib INTERFACE ${EXECD_XEUS_ARCHIVE} uuid)
+
 # Not -static-pie: its relocations were measured to cost 0.4 MB of private memory in every process and 0.7 MB of size.
 function(execd_link_static target)
   if(EXECD_STATIC)

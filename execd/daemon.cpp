@@ -29,6 +29,7 @@
 #include "fs/watches.hpp"
 #include "fs/worker.hpp"
 #include "kernels/contexts.hpp"
+#include "kernels/native/native.hpp"
 #include "shell/executions.hpp"
 #include "shell/reaper.hpp"
 #include "shell/sessions.hpp"
@@ -79,6 +80,7 @@ shell::SpillStore::Options spill_options(Config const& config) {
 
 kernels::Contexts::Options kernel_options(Config const& config, shell::Environment const& environment) {
     kernels::Contexts::Options options;
+    kernels::native::offer("/proc/self/exe");
     for (auto const& [name, value] : environment.values()) options.env[name] = value;
     if (!config.python.empty()) {
         // The configured Python's own prefix is looked at first, and its kernels find it by name.

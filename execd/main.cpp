@@ -14,6 +14,7 @@
 #include "execd/doctor.hpp"
 #include "execd/version.hpp"
 #include "fs/worker.hpp"
+#include "kernels/native/native.hpp"
 
 namespace {
 
@@ -74,7 +75,7 @@ int main(int argc, char** argv) {
         }
         case execd::Command::doctor: return execd::doctor(line->config);
         case execd::Command::fs_worker: return execd::fs::worker_main(execd::fs::kWorkerSocket);
-        case execd::Command::kernel: say(stderr, "execd: this build has no such subcommand\n"); return 2;
+        case execd::Command::kernel: return execd::kernels::native::main(line->rest, execd::version());
         case execd::Command::serve: return execd::serve(line->config);
     }
     return 1;

@@ -5,6 +5,7 @@
 #include "base/check.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
+#include "kernels/native/native.hpp"
 #include "kernels/python_kernels.hpp"
 
 namespace execd::kernels {
@@ -44,7 +45,9 @@ Task<Result<std::shared_ptr<KernelSpecs const>>> Contexts::kernelspecs() {
     if (specs_ && loop_->clock().now() - specs_at_ < kSpecsFresh) co_return specs_;
     // Named: g++ 12 destroys a closure twice that is a temporary of a co_await expression.
     auto scan = [search = search_context()] {
-        return std::make_shared<KernelSpecs const>(KernelSpecs::scan(kernel_dirs(search)));
+        auto dirs = kernel_dirs(search);
+        if (auto ours = native::search_dir(search.env); !ours.empty()) dirs.push_back(std::move(ours));
+        return std::make_shared<KernelSpecs const>(KernelSpecs::scan(dirs));
     };
     specs_ = co_await loop_->pool().run(Lane::metadata, std::move(scan));
     specs_at_ = loop_->clock().now();

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "base/unique_fd.hpp"
+#include "kernels/native/native.hpp"
 
 namespace execd::kernels {
 
@@ -50,7 +51,8 @@ bool is_xeus_python(KernelSpec const& spec) {
 // the endpoint fits 32 bytes; SIGINT kills xeus-python and Deno.
 void apply_overrides(KernelSpec& spec) {
     bool const ipc =
-        spec.is_ipykernel() || any_arg_contains(spec, "bash_kernel") || any_arg_contains(spec, "IRkernel");
+        spec.is_ipykernel() || any_arg_contains(spec, "bash_kernel") || any_arg_contains(spec, "IRkernel") ||
+        (spec.argv.size() > 1 && spec.argv[1] == "kernel" && file_name(spec.argv.front()) == "execd");
     spec.transport = ipc ? Transport::ipc : Transport::tcp;
     if (is_deno(spec)) spec.interrupt = Interrupt::message;
     if (is_xeus_python(spec)) spec.interrupt = Interrupt::restart;
@@ -212,8 +214,12 @@ KernelSpecs::KernelSpecs(std::vector<KernelSpec> specs, std::vector<std::string>
 
 KernelSpecs KernelSpecs::scan(std::vector<std::string> const& dirs) {
     KernelSpecs out;
-    out.dirs_ = dirs;
     for (auto const& dir : dirs) {
+        if (native::is_search_dir(dir)) {
+            native::add_missing(out.specs_, dir);
+            continue;
+        }
+        out.dirs_.push_back(dir);
         DIR* const listing = ::opendir(dir.c_str());
         if (listing == nullptr) continue;
         std::vector<std::string> names;

@@ -100,6 +100,28 @@ PlaceCode javascript_code(Place const& place) {
     return out;
 }
 
+// JSON without \u pairs: then its texts are literals of Python too.
+std::string python_literal(std::string_view text) {
+    return Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+PlaceCode python_code(Place const& place) {
+    PlaceCode out;
+    out.apply = "import os as __execd_os\n__execd_undo = [__execd_os.getcwd(), {}]\n";
+    for (auto const& [name, value] : place.env) {
+        auto const key = python_literal(name);
+        out.apply += "__execd_undo[1][" + key + "] = __execd_os.environ.get(" + key +
+                     ")\n__execd_os.environ[" + key + "] = " + python_literal(value) + "\n";
+    }
+    if (place.cwd) out.apply += "__execd_os.chdir(" + python_literal(*place.cwd) + ")\n";
+    out.undo =
+        "for __execd_k, __execd_v in __execd_undo[1].items():\n"
+        "    if __execd_v is None:\n        __execd_os.environ.pop(__execd_k, None)\n"
+        "    else:\n        __execd_os.environ[__execd_k] = __execd_v\n";
+    if (place.cwd) out.undo += "__execd_os.chdir(__execd_undo[0])\n";
+    return out;
+}
+
 PlaceCode r_code(Place const& place) {
     PlaceCode out;
     out.apply = "assign('.execd_undo', list(cwd = getwd(), env = list()), envir = globalenv());";
@@ -121,7 +143,8 @@ PlaceCode r_code(Place const& place) {
 
 std::optional<PlaceCode> place_code(std::string_view language, Place const& place) {
     if (language == "bash") return bash_code(place);
-    if (language == "javascript") return javascript_code(place);
+    if (language == "javascript" || language == "typescript") return javascript_code(place);
+    if (language == "python") return python_code(place);
     if (language == "r") return r_code(place);
     return std::nullopt;
 }
