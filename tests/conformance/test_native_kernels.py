@@ -138,7 +138,7 @@ def test_code_runs_without_jupyter(bare, language, code, wanted):
 def test_an_installed_kernelspec_wins(fresh_daemon):
     one = fresh_daemon()
     ident = one.call("POST", "/code/context", json={"language": "python"}).json()["id"]
-    events = one.events_of("/code", {"code": "import sys; print('ipykernel' in sys.modules)", "context": {"id": ident}})
+    events = one.events_of("/code", {"code": "import sys; print('ipykernel' in sys.modules)", "context": {"id": ident, "language": "python"}})
     assert frames.joined(events) == "True\n"
 
 
