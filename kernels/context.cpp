@@ -11,7 +11,8 @@ namespace execd::kernels {
 
 namespace {
 using namespace std::chrono_literals;
-constexpr int kMissedBeats = 3;  // before the run is told
+constexpr int kMissedBeats = 3;      // before the run is told
+constexpr Duration kBeginTime = 5s;  // an interrupt waits so long for its run to begin
 }  // namespace
 
 std::string_view to_string(ContextState state) noexcept {
@@ -225,6 +226,8 @@ Task<Result<void>> Context::tell_to_stop(std::shared_ptr<Run> run) {
             if (self.progress_ && self.current_.get() == run) self.progress_->stopping = false;
         }
     } const stopping(*this, run.get());
+    co_await until_begun(run);
+    if (current_ != run || !progress_ || !kernel_) co_return Result<void>{};
     progress_->interrupted_at = loop_->clock().now();
     auto done = co_await kernel_->interrupt();
     if (done) co_return done;
@@ -234,6 +237,16 @@ Task<Result<void>> Context::tell_to_stop(std::shared_ptr<Run> run) {
     progress_->kill = true;
     changed_.notify_all();
     co_return Result<void>{};
+}
+
+// What strikes a kernel that has not begun with the run strikes its idle loop and is lost.
+Task<void> Context::until_begun(std::shared_ptr<Run> run) {
+    auto const limit = Deadline::in(loop_->clock(), kBeginTime);
+    while (current_ == run && !progress_->began && !progress_->reply && !progress_->idle && kernel_ &&
+           kernel_->alive()) {
+        bool const woken = co_await changed_.wait(loop_->clock(), limit);
+        if (!woken) break;
+    }
 }
 
 Task<void> Context::stop_running([[maybe_unused]] std::shared_ptr<Context> self, std::shared_ptr<Run> run) {

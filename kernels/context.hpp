@@ -146,6 +146,7 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] Task<bool> overdue(Run& run);
     [[nodiscard]] Task<void> stop_running(std::shared_ptr<Context> self, std::shared_ptr<Run> run);
     [[nodiscard]] Task<Result<void>> tell_to_stop(std::shared_ptr<Run> run);
+    [[nodiscard]] Task<void> until_begun(std::shared_ptr<Run> run);
     [[nodiscard]] Deadline patience() const;
     void tell_unheeded();
     void fail_run(Run& run, Error const& error);

@@ -290,13 +290,15 @@ void Context::on_iopub(Message const& message, std::vector<Output> outputs) {
         return;
     }
     progress_->last_output = loop_->clock().now();
-    if (!is_status) progress_->began = true;
+    // A silent run has no execute_input: its "busy" must do.
+    bool const begins = (!is_status || current_->spec().silent) && !progress_->began;
+    if (begins) progress_->began = true;
     for (auto& output : outputs) {
         auto const* status = std::get_if<StatusChange>(&output);
         if (status != nullptr && status->state == "idle") progress_->idle = true;
         current_->add(std::move(output), now);
     }
-    if (progress_->idle) changed_.notify_all();
+    if (progress_->idle || begins) changed_.notify_all();
 }
 
 void Context::on_input(Message message) {

@@ -73,6 +73,17 @@ TEST_P(Python, InterruptKeepsTheVariables) {
     EXPECT_EQ(result(exec(context, "kept")), "5");
 }
 
+TEST_P(Python, AnInterruptAtTheVeryBeginningIsNotLost) {
+    auto const context = make();
+    for (int i = 0; i < 5; ++i) {
+        auto const busy = submit(context, {.code = "import time\nwhile True: time.sleep(0.01)"});
+        ASSERT_TRUE(until(context->changed(), [&] { return busy->state() != RunState::queued; }));
+        ASSERT_TRUE(run(context->interrupt()));
+        ASSERT_TRUE(run(busy->wait(clock_, in(20))));
+        EXPECT_EQ(busy->outcome().kind, RunOutcome::Kind::cancelled);
+    }
+}
+
 TEST_P(Python, TheTimeOfARunIsLimited) {
     auto const context = make();
     auto const slow = exec_spec(context, {.code = "import time; time.sleep(60)", .timeout = 300ms});
