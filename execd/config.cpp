@@ -5,10 +5,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include <boost/asio/ip/address.hpp>
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
 
+#include "execd/auth/jwt.hpp"
 #include "execd/version.hpp"
 
 namespace execd {
@@ -103,6 +105,13 @@ std::vector<std::string> comma_list(std::string_view text) {
     return out;
 }
 
+Result<void> check_address(std::string const& host) {
+    boost::system::error_code bad;
+    if (!host.empty()) static_cast<void>(boost::asio::ip::make_address(host, bad));
+    if (bad) return wrong("'" + host + "' is no numeric IPv4 or IPv6 address");
+    return {};
+}
+
 Result<ListenAddress> listen_address(std::string const& text) {
     ListenAddress out;
     if (text.starts_with("unix:")) {
@@ -118,6 +127,7 @@ Result<ListenAddress> listen_address(std::string const& text) {
             out.host = out.host.substr(1, out.host.size() - 2);
         if (out.host == "*") out.host.clear();
     }
+    if (auto ok = check_address(out.host); !ok) return Failure(ok.error());
     auto port = whole_number(colon == std::string::npos ? text : text.substr(colon + 1), 0, 65535);
     if (!port) return wrong("expected PORT, ADDRESS:PORT (numeric) or unix:PATH");
     out.port = static_cast<unsigned short>(*port);
@@ -133,8 +143,10 @@ Result<void> set_port(Config& c, std::string const& v) {
 }
 
 Result<void> set_host(Config& c, std::string const& v) {
+    std::string const host = v == "*" ? "" : v;
+    if (auto ok = check_address(host); !ok) return ok;
     if (c.listen.empty()) c.listen.emplace_back();
-    c.listen.front().host = v == "*" ? "" : v;
+    c.listen.front().host = host;
     return {};
 }
 
@@ -172,7 +184,37 @@ Result<void> set_cwd(Config& c, std::string const& v) {
     return {};
 }
 
+// Made when the daemon starts, if only its last name is missing: a look at the command line makes nothing.
+Result<void> set_state_dir(Config& c, std::string const& v) {
+    struct stat st {};
+    bool const there = ::stat(v.c_str(), &st) == 0;
+    if (!there && errno != ENOENT) return wrong("cannot use " + v + ": " + errno_text(errno));
+    if (there && !S_ISDIR(st.st_mode)) return wrong(v + " is not a directory");
+    auto const slash = v.find_last_of('/');
+    std::string const parent = slash == std::string::npos ? "." : v.substr(0, slash + 1);
+    if (::access(there ? v.c_str() : parent.c_str(), W_OK | X_OK) != 0)
+        return wrong("cannot " + std::string(there ? "write to " : "make ") + v + ": " + errno_text(errno));
+    c.state_dir = v;
+    return {};
+}
+
+Result<void> set_python(Config& c, std::string const& v) {
+    struct stat st {};
+    if (::stat(v.c_str(), &st) != 0) return wrong("cannot use " + v + ": " + errno_text(errno));
+    if (!S_ISREG(st.st_mode) || ::access(v.c_str(), X_OK) != 0) return wrong(v + " is no program");
+    c.python = v;
+    return {};
+}
+
+Result<void> set_jwt_key(Config& c, std::string const& v) {
+    if (auto key = auth::JwtVerifier::from_public_key(v); !key) return wrong(key.error().detail);
+    c.jwt_public_key = v;
+    return {};
+}
+
 Result<void> set_envs(Config& c, std::string const& v) {
+    struct stat st {};
+    if (::stat(v.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return wrong(v + " is a directory");
     c.envs_file = v;
     c.envs_file_defaulted = false;
     return {};
@@ -180,6 +222,8 @@ Result<void> set_envs(Config& c, std::string const& v) {
 
 Result<void> set_prewarm(Config& c, std::string const& v) {
     c.prewarm = comma_list(v);
+    for (auto const& language : c.prewarm)
+        if (language != "python") return wrong("only python can be made ready, not '" + language + "'");
     return {};
 }
 
@@ -190,6 +234,14 @@ Result<void> set_preload(Config& c, std::string const& v) {
 
 Result<void> set_origins(Config& c, std::string const& v) {
     c.allowed_origins = comma_list(v);
+    for (std::string_view const origin : c.allowed_origins) {
+        auto const mark = origin.find("://");
+        bool const whole = mark != std::string_view::npos && mark > 0 && mark + 3 < origin.size() &&
+                           origin.find_first_of("/?#@ ", mark + 3) == std::string_view::npos;
+        if (!whole && origin != "*" && origin != "null")
+            return wrong("'" + std::string(origin) +
+                         "' is no origin such as https://console.example:8443, or *");
+    }
     return {};
 }
 
@@ -240,8 +292,7 @@ constexpr Option kOptions[] = {
      set_text<&Config::access_token>},
     {{"", "SANDBOX_API_KEY", "TEXT", "", "a second accepted secret, as an API key"},
      set_text<&Config::api_key>},
-    {{"", "JWT_PUBLIC_KEY", "PEM", "", "RSA public key whose RS256 tokens are accepted"},
-     set_text<&Config::jwt_public_key>},
+    {{"", "JWT_PUBLIC_KEY", "PEM", "", "RSA public key whose RS256 tokens are accepted"}, set_jwt_key},
     {{"", "EXECD_AGENTRUN_ACCESS_KEY_ID", "TEXT", "",
       "with EXECD_AGENTRUN_ACCESS_KEY_SECRET: requests of AgentRun clients signed by this key are accepted"},
      ignore},
@@ -259,11 +310,11 @@ constexpr Option kOptions[] = {
     {{"cwd", "EXECD_CWD", "PATH", "", "directory in which commands start; default is the daemon's own"},
      set_cwd},
     {{"state-dir", "EXECD_STATE_DIR", "PATH", "",
-      "private directory for spill files and sockets; default below TMPDIR"},
-     set_text<&Config::state_dir>},
+      "private directory for spill files and sockets, made when it is missing; default below TMPDIR"},
+     set_state_dir},
     {{"python", "EXECD_PYTHON", "PATH", "",
       "Python whose kernels are found first; default is python3 on PATH"},
-     set_text<&Config::python>},
+     set_python},
     {{"prewarm", "EXECD_PREWARM", "LIST", "",
       "languages whose kernels are made ready at start, comma separated (python)"},
      set_prewarm},
@@ -361,6 +412,7 @@ std::string help_text() {
         " - one daemon inside a sandbox: commands, sessions, code, files and ports over HTTP\n\n"
         "usage: execd [options]                 serve (arguments that are no options are ignored)\n"
         "       execd doctor [options]          say what works here and how to mend what does not\n"
+        "       execd kernel list|install|NAME  Jupyter kernels of execd's own; execd kernel --help\n"
         "       execd --version | --help\n\n"
         "options (-name, --name; = or a space before the value) and their environment variables:\n";
     for (auto const& option : kOptions) {
@@ -428,6 +480,11 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
                         flagged ? "--" + std::string(option.info.flag) : std::string(option.info.env),
                         set.error().detail);
     }
+    // Half a key would leave the daemon open to everybody.
+    auto const given_in = [env](char const* name) { return !env(name).value_or("").empty(); };
+    if (given_in("EXECD_AGENTRUN_ACCESS_KEY_ID") != given_in("EXECD_AGENTRUN_ACCESS_KEY_SECRET"))
+        return fail(Code::invalid_argument, "EXECD_AGENTRUN_ACCESS_KEY_ID",
+                    "needs EXECD_AGENTRUN_ACCESS_KEY_SECRET, and that needs the id");
     if (out->config.listen.empty()) out->config.listen.emplace_back();
     if (out->config.listen.front().port == 0 && out->config.listen.front().unix_path.empty()) {
         bool const asked = app.count("--port") > 0 || env("EXECD_PORT").value_or("") != "";

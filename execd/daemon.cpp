@@ -23,6 +23,7 @@
 #include "execd/dialects/own/own.hpp"
 #include "execd/http/proxy.hpp"
 #include "execd/http/server.hpp"
+#include "execd/kernel_environment.hpp"
 #include "execd/self_proxy.hpp"
 #include "execd/services.hpp"
 #include "fs/executor.hpp"
@@ -42,6 +43,7 @@ namespace {
 using Signals = asio::basic_signal_set<Executor>;
 
 constexpr int kForced = 3;  // exit status: stopped as told, but something had to be cut
+constexpr std::string_view kBeingMade = "kernel python is being made ready";
 constexpr auto kTerminalGrace = std::chrono::milliseconds(500);
 
 // The daemon needs a descriptor for each connection and child; children get the limit that we were started
@@ -81,13 +83,7 @@ shell::SpillStore::Options spill_options(Config const& config) {
 kernels::Contexts::Options kernel_options(Config const& config, shell::Environment const& environment) {
     kernels::Contexts::Options options;
     kernels::native::offer("/proc/self/exe");
-    for (auto const& [name, value] : environment.values()) options.env[name] = value;
-    if (!config.python.empty()) {
-        // The configured Python's own prefix is looked at first, and its kernels find it by name.
-        auto const slash = config.python.rfind('/');
-        if (slash != std::string::npos)
-            options.env["PATH"] = config.python.substr(0, slash) + ":" + options.env["PATH"];
-    }
+    options.env = kernel_environment(config, environment);
     options.home = std::string(environment.get("HOME").value_or("/"));
     std::string const parent = temporary_directory(config);
     options.runtime_parent = parent.size() <= 60 ? parent : "/tmp";
@@ -239,8 +235,7 @@ Result<void> Daemon::start() {
     scope_.spawn("signals", until_signal());
     work_.spawn("check spawn", check_spawn());
     if (!config_.prewarm.empty()) {
-        for (auto const& language : config_.prewarm)
-            readiness_.missing.push_back("kernel " + language + " is being made ready");
+        readiness_.missing.emplace_back(kBeingMade);
         work_.spawn("prewarm", prewarm());
     }
     return {};
@@ -264,7 +259,7 @@ Task<void> Daemon::check_spawn() {
 
 Task<void> Daemon::prewarm() {
     auto warm = co_await contexts_->prewarm();
-    readiness_.missing.clear();
+    std::erase(readiness_.missing, kBeingMade);
     if (!warm) {
         log::warn("prewarm.failed", {{"error", warm.error().message()}});
         readiness_.missing.push_back("python: " + warm.error().message());
@@ -319,6 +314,8 @@ int serve(Config const& config) {
     asio::io_context io(1);
     int status = 0;
     {
+        // What cannot be made is told by its first user: spill files, kernels.
+        if (!config.state_dir.empty()) static_cast<void>(::mkdir(config.state_dir.c_str(), 0700));
         Daemon daemon(io, config, std::move(secrets));
         if (auto started = daemon.start(); !started) {
             std::fprintf(stderr, "execd: cannot start: %s\n", started.error().message().c_str());

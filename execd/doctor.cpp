@@ -14,8 +14,10 @@
 #include "base/loop.hpp"
 #include "base/scope.hpp"
 #include "base/unique_fd.hpp"
+#include "execd/kernel_environment.hpp"
 #include "execd/version.hpp"
 #include "kernels/kernelspec.hpp"
+#include "kernels/native/native.hpp"
 #include "shell/cgroup.hpp"
 #include "shell/environment.hpp"
 #include "shell/reaper.hpp"
@@ -131,15 +133,18 @@ Finding check_directory(Config const& config) {
                 path + ", " + std::to_string(space.f_bavail * space.f_frsize >> 20U) + " MiB free");
 }
 
-Finding check_python(shell::Environment const& environment) {
+Finding check_kernels(Config const& config, shell::Environment const& environment) {
     kernels::SearchContext search;
-    for (auto const& [name, value] : environment.values()) search.env[name] = value;
+    search.env = kernel_environment(config, environment);
     search.home = std::string(environment.get("HOME").value_or("/"));
     if (auto const python = kernels::python_on_path(search.env)) {
         search.python_prefix = python->prefix;
         search.prefix_is_venv = python->is_venv;
     }
-    auto const specs = kernels::KernelSpecs::scan(kernels::kernel_dirs(search));
+    kernels::native::offer("/proc/self/exe");
+    auto dirs = kernels::kernel_dirs(search);
+    if (auto ours = kernels::native::search_dir(search.env); !ours.empty()) dirs.push_back(std::move(ours));
+    auto const specs = kernels::KernelSpecs::scan(dirs);
     std::string names;
     bool python = false;
     for (auto const& spec : specs.all()) {
@@ -148,8 +153,8 @@ Finding check_python(shell::Environment const& environment) {
     }
     if (python) return fine("code contexts", "kernels: " + names);
     return {Grade::limited, "code contexts",
-            names.empty() ? "no Jupyter kernel found" : "kernels: " + names + "; none for Python",
-            "pip install ipykernel, or point JUPYTER_PATH at the prefix that has it"};
+            names.empty() ? "no kernel and no interpreter found" : "kernels: " + names + "; none for Python",
+            "install python3, or point JUPYTER_PATH at the prefix that has ipykernel"};
 }
 
 Finding check_descriptors() {
@@ -182,7 +187,7 @@ int doctor(Config const& config) {
     findings.push_back(check_terminals());
     findings.push_back(check_cgroups(config));
     findings.push_back(check_directory(config));
-    findings.push_back(check_python(environment));
+    findings.push_back(check_kernels(config, environment));
     findings.push_back(check_descriptors());
     bool broken = false;
     for (auto const& finding : findings) {
