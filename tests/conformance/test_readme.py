@@ -1,13 +1,19 @@
-"""README's client example is run as it stands, against a daemon on a free port, and prints what README says."""
+"""README's client examples are run as they stand, against a daemon on a free port, and print what README says.
+
+Its first command is run as well: scripts/run builds the release, and has nothing to build when scripts/test did it.
+"""
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from harness.daemon import REPO
+from harness.wire import Wire
 
 
 def marked_block(name):
@@ -40,11 +46,56 @@ def test_readme_agentrun(daemon, tmp_path):
     assert ran.stdout.splitlines()[-3:] == ["6", "hello from Linux", "kept on disk"]
 
 
-@pytest.mark.parametrize("script", ["run", "test", "build", "deps", "format", "tidy", "check-rooms", "check-headers",
-                                    "check-binary"])
+@pytest.mark.parametrize("script", ["run", "test", "build", "deps", "format", "tidy", "check-rooms", "check-awaits",
+                                    "check-headers", "check-binary"])
 def test_scripts_explain_themselves(script):
     ran = subprocess.run([str(REPO / "scripts" / script), "--help"], capture_output=True, text=True, timeout=30,
                          stdin=subprocess.DEVNULL)
     assert ran.returncode == 0
     assert ran.stdout.startswith(f"usage: scripts/{script}")
     assert len(ran.stdout.splitlines()) >= 3
+
+
+RUN = str(REPO / "scripts" / "run")
+READY = re.compile(r"execd is ready on http://127\.0\.0\.1:(\d+)")
+
+
+@pytest.mark.parametrize("own_log", [False, True])
+def test_run_says_once_that_it_is_ready_and_ends_on_ctrl_c(tmp_path, own_log):
+    log = tmp_path / "execd.log"
+    env = {**os.environ, "EXECD_PORT": "0", "TMPDIR": str(tmp_path)}
+    if own_log:  # above the level of the line that tells of readiness
+        env.update({"EXECD_LOG_FILE": str(log), "EXECD_LOG_LEVEL": "error"})
+    # A signal that was ignored at its start could not be trapped by a shell.
+    one = subprocess.Popen([RUN], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           text=True, start_new_session=True,
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    late = threading.Timer(60, os.killpg, (one.pid, signal.SIGKILL))
+    late.start()
+    try:
+        ready = next((found for found in map(READY.search, one.stdout) if found), None)
+        assert ready, one.stderr.read()
+        with Wire(int(ready[1])) as wire:
+            assert wire.request("GET", "/ping").status == 200
+        if own_log:
+            one.send_signal(signal.SIGINT)
+        else:
+            os.killpg(one.pid, signal.SIGINT)  # as a terminal does: the daemon hears it too
+        rest, errors = one.stdout.read(), one.stderr.read()
+        one.wait()
+    finally:
+        late.cancel()
+        if one.poll() is None:
+            os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+    assert one.returncode == 0, errors
+    assert "ready" not in rest and "To mend it" not in errors
+    assert log.exists() == own_log and (not own_log or '"event":"listener.open"' in log.read_text())
+
+
+def test_run_hands_on_what_does_not_serve():
+    for word, said in (("--version", "execd "), ("help", "execd "), ("kernel", "")):
+        words = [word, "list"] if word == "kernel" else [word]
+        ran = subprocess.run([RUN, *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert ran.returncode == 0 and ran.stdout.startswith(said), ran.stderr
+        assert "==>" not in ran.stdout
