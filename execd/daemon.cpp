@@ -306,6 +306,11 @@ Task<void> Daemon::until_signal() {
 }  // namespace
 
 int serve(Config const& config) {
+    if (!config.state_dir.empty() && ::mkdir(config.state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
+        std::fprintf(stderr, "execd: --state-dir (EXECD_STATE_DIR): cannot make %s: %s\n",
+                     config.state_dir.c_str(), errno_text(errno).c_str());
+        return 2;
+    }
     std::string why;
     bool const log_ok = log::init({config.log_level, config.log_file}, why);
     if (!log_ok) log::warn("log.file_refused", {{"why", why}});
@@ -314,8 +319,6 @@ int serve(Config const& config) {
     asio::io_context io(1);
     int status = 0;
     {
-        // What cannot be made is told by its first user: spill files, kernels.
-        if (!config.state_dir.empty()) static_cast<void>(::mkdir(config.state_dir.c_str(), 0700));
         Daemon daemon(io, config, std::move(secrets));
         if (auto started = daemon.start(); !started) {
             std::fprintf(stderr, "execd: cannot start: %s\n", started.error().message().c_str());

@@ -1,15 +1,21 @@
 """Every flag and every variable of the daemon, its effect and its refusals (issue A 6; opensandbox.md 3.1)."""
 
+import base64
 import contextlib
+import inspect
 import json
 import os
 import re
+import shutil
 import socket
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
-from harness import frames, processes
+from harness import processes
 from harness.daemon import PYTHON, Daemon, run_once
 from harness.wire import Wire
 
@@ -17,16 +23,17 @@ from harness.wire import Wire
 FLAGS = {
     "--port": ("EXECD_PORT", ["70000", "-1", "x", "80 80", "0x50", "1e3", "99999999999999999999"]),
     "--host": ("EXECD_HOST", ["not-an-address", "256.1.1.1"]),
-    "--listen": ("EXECD_LISTEN", ["nonsense", "127.0.0.1:x", "unix:", "1:2:3:99999"]),
+    "--listen": ("EXECD_LISTEN", ["nonsense", "127.0.0.1:x", "unix:", "1:2:3:99999", "no-address:0", "0,256.1.1.1:0"]),
     "--access-token": ("EXECD_ACCESS_TOKEN", []),
-    "--allowed-origins": ("EXECD_ALLOWED_ORIGINS", []),
+    "--allowed-origins": ("EXECD_ALLOWED_ORIGINS", ["one.example", "https://", "https://one.example/path",
+                                                    "https://one.example,two.example"]),
     "--log-level": ("EXECD_LOG_LEVEL", ["loud", "-1", "8"]),
     "--log-file": ("EXECD_LOG_FILE", []),
-    "--envs-file": ("EXECD_ENVS", []),
+    "--envs-file": ("EXECD_ENVS", ["/etc"]),
     "--cwd": ("EXECD_CWD", ["/no/such/directory", "/etc/passwd", "relative-and-missing"]),
-    "--state-dir": ("EXECD_STATE_DIR", []),
-    "--python": ("EXECD_PYTHON", []),
-    "--prewarm": ("EXECD_PREWARM", []),
+    "--state-dir": ("EXECD_STATE_DIR", ["/etc/passwd", "/dev/null/x", "/no/such/parent", "/proc/execd-state"]),
+    "--python": ("EXECD_PYTHON", ["/no/such/python", "/etc/passwd", "/etc"]),
+    "--prewarm": ("EXECD_PREWARM", ["ruby", "python,bash"]),
     "--ready-kernels": ("EXECD_READY_KERNELS", ["-1", "1000", "some"]),
     "--preload": ("EXECD_PRELOAD", []),
     "--max-contexts": ("EXECD_MAX_CONTEXTS", ["0", "many"]),
@@ -44,7 +51,9 @@ FLAGS = {
     "--version": (None, []),
     "--help": (None, []),
 }
-SECRETS = ["EXECD_ACCESS_TOKEN", "SANDBOX_API_KEY", "JWT_PUBLIC_KEY"]
+AGENTRUN = ["EXECD_AGENTRUN_ACCESS_KEY_ID", "EXECD_AGENTRUN_ACCESS_KEY_SECRET"]
+WITHOUT_FLAG = ["SANDBOX_API_KEY", "JWT_PUBLIC_KEY", *AGENTRUN]
+FLAG_OF = {env: flag for flag, (env, _) in FLAGS.items() if env}
 BAD = [(flag, env, value) for flag, (env, values) in FLAGS.items() for value in values]
 
 
@@ -55,39 +64,53 @@ def test_every_flag_of_help_is_in_the_table_above_and_the_other_way_round():
     assert "--help" in text and "--version" in text
 
 
-def test_help_names_every_variable():
+def test_every_variable_of_help_is_in_the_table_above_and_the_other_way_round():
     text = run_once("--help").stdout
-    missing = [env for env, _ in FLAGS.values() if env and env not in text]
-    assert not missing
-    assert all(name in text for name in SECRETS)
+    assert set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text)) == {*FLAG_OF, *WITHOUT_FLAG}
+    lines = re.findall(r"^  (--[a-z-]+|\(no flag\)) .*?([A-Z][A-Z_]+)$", text, re.M)
+    assert {env: None if flag == "(no flag)" else flag for flag, env in lines} == \
+        {**FLAG_OF, **dict.fromkeys(WITHOUT_FLAG)}
 
 
 def refused(done, name):
-    assert done.returncode, f"not refused: {done}"
-    assert done.returncode > 0 and "listener.open" not in done.stdout, done
-    assert name in done.stderr and len(done.stderr.split()) > 4, done
+    assert done.returncode == 2 and "listener.open" not in done.stdout, done
+    first = done.stderr.splitlines()[0]
+    assert re.search(rf"(?<![\w-]){name}(?![\w-])", first) and len(first.split()) > 4, done
 
 
 @pytest.mark.parametrize(("flag", "value"), [(flag, value) for flag, _, value in BAD])
 def test_a_wrong_flag_value_is_refused_with_the_reason(flag, value):
-    bare = flag.lstrip("-") if flag != "--host" else "address"
     port = [] if flag == "--port" else ["--port", "0"]
     for args in ([flag, value], [f"{flag}={value}"], [f"-{flag.lstrip('-')}={value}"]):
-        done = run_once(*port, *args)
-        refused(done, bare if bare in done.stderr else value)
+        refused(run_once(*port, *args), flag)
 
 
 @pytest.mark.parametrize(("env", "value"), [(env, value) for _, env, value in BAD])
 def test_a_wrong_variable_is_refused_with_the_reason(env, value):
     port = [] if env == "EXECD_PORT" else ["--port", "0"]
-    done = run_once(*port, env={env: value})
-    refused(done, env if env in done.stderr else value)
+    refused(run_once(*port, env={env: value}), env)
 
 
-@pytest.mark.parametrize("env", [env for env, values in FLAGS.values() if values])
+@pytest.mark.parametrize("env", AGENTRUN)
+def test_half_an_agentrun_key_is_refused(env):
+    for other in ({}, {name: "" for name in AGENTRUN if name != env}):
+        done = run_once("--port", "0", env={env: "canary-95", **other})
+        assert "canary-95" not in done.stdout + done.stderr
+        for name in AGENTRUN:
+            refused(done, name)
+
+
+@pytest.mark.parametrize("key", ["canary-96-no-key", "-----BEGIN PUBLIC KEY-----\ncanary-96\n-----END PUBLIC KEY-----"])
+def test_a_wrong_public_key_is_refused_and_never_shown(key):
+    done = run_once("--port", "0", env={"JWT_PUBLIC_KEY": key})
+    assert "canary-96" not in done.stdout + done.stderr
+    refused(done, "JWT_PUBLIC_KEY")
+
+
+@pytest.mark.parametrize("env", [*FLAG_OF.values(), *WITHOUT_FLAG])
 def test_an_empty_variable_is_an_unset_one(env):
     one = Daemon(env={env: ""}).listening()
-    assert one.call("GET", "/ping").status == 200
+    assert one.call("GET", "/files/info").status == 200
     one.stop()
 
 
@@ -96,26 +119,12 @@ def test_the_flag_wins_over_the_variable(fresh_daemon):
     assert fresh_daemon(args=["--cwd", "/"], env={"EXECD_CWD": "/tmp"}).shell("pwd") == "/\n"
 
 
-def test_a_bad_value_of_a_secret_is_never_shown():
-    done = run_once("--port", "0", env={"JWT_PUBLIC_KEY": "canary-96-no-key"})
-    assert "canary-96" not in done.stdout + done.stderr
-    refused(done, "JWT_PUBLIC_KEY")
-
-
 def test_secrets_given_as_flags_do_not_stay_in_the_arguments():
     one = Daemon(args=["--access-token", "canary-101", "-access-token=canary-102", "--jupyter-token", "canary-103"])
     one.listening()
     assert b"canary" not in open(f"/proc/{one.pid}/cmdline", "rb").read()
     assert one.call("GET", "/files/info", headers=[("X-EXECD-ACCESS-TOKEN", "canary-102")]).status == 200
     one.stop()
-
-
-def test_host_restricts_the_listener(fresh_daemon):
-    one = fresh_daemon(args=["--host", "127.0.0.2"])
-    with Wire(one.port, "127.0.0.2") as wire:
-        assert wire.request("GET", "/ping").status == 200
-    with pytest.raises(ConnectionRefusedError):
-        Wire(one.port, "127.0.0.1")
 
 
 def test_ipv4_and_ipv6_on_one_port(daemon):
@@ -127,9 +136,45 @@ def test_ipv4_and_ipv6_on_one_port(daemon):
             assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
-def test_listen_adds_a_unix_socket_and_removes_it_again(tmp_path):
-    path = tmp_path / "s"
-    one = Daemon(args=["--listen", f"unix:{path}"]).listening()
+def test_a_finished_stream_ends_at_once_by_default(daemon):
+    with daemon.stream("/command", {"command": "true"}) as stream:
+        stream.until("execution_complete")
+        begun = time.monotonic()
+        assert stream.next() is None
+        assert time.monotonic() - begun < 0.5
+
+
+# One function for each option: start(value, ...) is a fresh daemon that has it, once by flag and once by variable. Each
+# fails when the option is ignored; the three --jupyter options are meant to be.
+EFFECTS = {}
+
+
+def effect(*names):
+    def take(function):
+        EFFECTS.update(dict.fromkeys(names, function))
+        return function
+    return take
+
+
+@effect("--port")
+def zero_takes_a_free_one(start):
+    one = start("0", port=None)
+    assert one.port != 8080 and one.call("GET", "/ping").status == 200
+
+
+@effect("--host")
+def the_listener_has_that_address_only(start):
+    one = start("127.0.0.2")
+    with Wire(one.port, "127.0.0.2") as wire:
+        assert wire.request("GET", "/ping").status == 200
+    with pytest.raises(ConnectionRefusedError):
+        Wire(one.port, "127.0.0.1")
+
+
+@effect("--listen")
+def a_unix_socket_besides_that_goes_with_the_daemon(start, room):
+    path = room / "s"
+    one = start(f"unix:{path}")
     with socket.socket(socket.AF_UNIX) as sock:
         processes.eventually(path.exists)
         sock.connect(str(path))
@@ -140,8 +185,195 @@ def test_listen_adds_a_unix_socket_and_removes_it_again(tmp_path):
     assert not path.exists()
 
 
-def test_max_connections(fresh_daemon):
-    one = fresh_daemon(args=["--max-connections", "3"])
+def opens(one, *headers):
+    """Whether a request with these headers is let in."""
+    status = one.call("GET", "/files/info", headers=headers).status
+    assert status in (200, 401), status
+    return status == 200
+
+
+@effect("--access-token")
+def only_who_has_the_token_comes_in(start):
+    one = start("token-97")
+    assert opens(one, ("X-EXECD-ACCESS-TOKEN", "token-97"))
+    assert not opens(one) and not opens(one, ("X-EXECD-ACCESS-TOKEN", "token-98"))
+
+
+@effect("SANDBOX_API_KEY")
+def a_second_secret(start):
+    one = start("key-97", env={"EXECD_ACCESS_TOKEN": "token-97"})
+    for name in ("OPEN-SANDBOX-API-KEY", "X-EXECD-ACCESS-TOKEN"):
+        assert opens(one, (name, "key-97")) and opens(one, (name, "token-97")), name
+        assert not opens(one, (name, "key-98")), name
+    assert not opens(one) and one.call("GET", "/ping").status == 200
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def key_and_token(room, name):
+    """A public key, and a token that its private key signed."""
+    def openssl(*args, **options):
+        return subprocess.run(["openssl", *args], check=True, capture_output=True, **options).stdout
+
+    openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", room / name)
+    claims = {"sub": "conformance", "exp": int(time.time()) + 600}
+    head = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "RS256", "typ": "JWT"}, claims))
+    signature = openssl("dgst", "-sha256", "-sign", room / name, input=head.encode())
+    return openssl("pkey", "-in", room / name, "-pubout").decode(), f"{head}.{base64url(signature)}"
+
+
+@effect("JWT_PUBLIC_KEY")
+def tokens_of_that_key_are_accepted(start, room):
+    key, token = key_and_token(room, "ours")
+    one = start(key)
+    assert opens(one, ("Authorization", f"Bearer {token}"))
+    foreign = key_and_token(room, "foreign")[1]
+    assert not opens(one) and not opens(one, ("Authorization", f"Bearer {foreign}"))
+
+
+@effect(*AGENTRUN)  # what it opens: test_agentrun_lifecycle.py
+def the_key_protects(start, name):
+    one = start("half-97", env={other: "half-98" for other in AGENTRUN if other != name})
+    assert not opens(one) and one.call("GET", "/contexts").status == 401
+
+
+@effect("--allowed-origins")
+def pages_of_these_origins_may_post(start):
+    one = start("https://one.example, https://two.example:8443")
+
+    def status(name):
+        headers = [("Origin", f"https://{name}")]
+        return one.call("POST", "/command", json={"command": "true"}, headers=headers).status
+
+    assert [status(name) for name in ("one.example", "two.example:8443")] == [200, 200]
+    assert [status(name) for name in ("two.example", "evil.example", "one.example.evil.example")] == [401] * 3
+
+
+@effect("--log-level")
+def a_quiet_daemon(start):
+    one = start("off", listening=False)
+    processes.eventually(lambda: listening_port(one.pid), what="a listening socket")
+    one.stop()
+    assert [line for line in one.log if line] == []
+
+
+@effect("--log-file")
+def the_log_is_there_and_not_here(start, room):
+    path = room / "log"
+    one = start(str(path), listening=False)
+    processes.eventually(lambda: path.exists() and "listener.open" in path.read_text(), what="listener.open in it")
+    one.stop()
+    assert [line for line in one.log if line] == []
+
+
+@effect("--envs-file")
+def it_is_read_for_every_command(start, room):
+    path = room / "envs"
+    one = start(str(path))
+    assert one.shell("echo ${FROM_FILE-none} $EXECD_ENVS") == f"none {path}\n"
+    path.write_text("FROM_FILE=1\n")
+    assert one.shell("echo $FROM_FILE") == "1\n"
+
+
+@effect("--cwd")
+def commands_start_there(start, room):
+    assert start(str(room)).shell("pwd") == f"{room}\n"
+
+
+@effect("--state-dir")
+def a_missing_directory_is_made_used_and_emptied(start, room):
+    state = room / "state"
+    one = start(str(state))
+    assert state.is_dir() and state.stat().st_mode & 0o7777 == 0o700
+    assert one.shell("echo $EXECD_ENVS") == f"{state}/execd-{os.getuid()}.env\n"
+    assert new_context(one, "bash")["state"] == "idle"
+    assert list(state.iterdir()), "nothing of a running kernel is in it"
+    assert not [path for path in one.tmp.iterdir() if path.name.startswith("execd")]
+    one.stop()
+    assert list(state.iterdir()) == []
+
+
+def new_context(one, language="python", status=201):
+    answer = one.call("POST", "/execd/v1/contexts", json={"language": language})
+    assert answer.status == status, answer
+    return answer.json()
+
+
+def value_of(one, expression):
+    events = one.code(f"import sys; {expression}")
+    found = [event["results"]["text"] for event in events if event["type"] == "result"]
+    assert len(found) == 1, events
+    return found[0]
+
+
+@effect("--python")
+def contexts_run_in_that_python(start, room):
+    wanted = subprocess.run([PYTHON, "-c", "import sys; print(repr(sys.prefix))"], capture_output=True, text=True,
+                            check=True).stdout.strip()
+    one = start(PYTHON, python=False, env={"PATH": str(room)})  # no other Python is found
+    assert value_of(one, "sys.prefix") == wanted
+
+
+def ready(one):
+    processes.eventually(lambda: one.call("GET", "/execd/v1/ready").status == 200, 60, "ready")
+    return one
+
+
+@effect("--prewarm")
+def a_kernel_waits_when_it_is_ready(start):
+    assert new_context(ready(start("python")))["start"] == "pooled"
+
+
+@effect("--ready-kernels")
+def none_waits(start):
+    one = ready(start("0", args=["--prewarm", "python"]))
+    assert [new_context(one)["start"] for _ in range(2)] == ["zygote", "zygote"]
+
+
+@effect("--preload")
+def modules_are_there_already(start):
+    one = start("colorsys, sched")
+    assert value_of(one, "[name in sys.modules for name in ('colorsys', 'sched', 'tabnanny')]") == "[True, True, False]"
+
+
+@effect("--max-contexts")
+def one_more_is_refused(start):
+    one = start("1")
+    new_context(one, "bash")
+    assert "1 contexts, the limit" in new_context(one, "bash", 429)["error"]["message"]
+
+
+@effect("--context-idle-timeout")
+def an_unused_context_ends(start):
+    one = start("50ms")
+    target = f"/execd/v1/contexts/{new_context(one, 'bash')['id']}"
+    processes.eventually(lambda: one.call("GET", target).status == 404, what="its end")
+
+
+@effect("--run-log-limit")
+def the_oldest_run_is_forgotten(start):
+    one = start(str(1 << 20))
+    code = "head -c 500000 /dev/zero | tr '\\0' x"
+    body = {"context": new_context(one, "bash")["id"], "code": code, "wait_ms": 30_000}
+    first, second = (one.call("POST", "/execd/v1/runs", json=body).json()["id"] for _ in range(2))
+    assert [one.call("GET", f"/execd/v1/runs/{run}").status for run in (first, second)] == [404, 200]
+
+
+@effect("--cgroups")
+def no_limit_can_be_set(start, name):
+    assert "switched off" not in run_once("doctor").stdout
+    by_flag = name.startswith("--")
+    done = run_once("doctor", *([name, "off"] if by_flag else []), env={} if by_flag else {name: "off"})
+    assert re.search(r"limits +switched off", done.stdout), done
+    pid = start("off").pid
+    assert not [path for path in Path("/sys/fs/cgroup").glob(f"**/execd-*-{pid}")]
+
+
+@effect("--max-connections")
+def one_more_connection_is_answered_503(start):
+    one = start("3")
     wires = [one.wire() for _ in range(3)]
     for wire in wires:
         assert wire.request("GET", "/ping").status == 200
@@ -153,98 +385,98 @@ def test_max_connections(fresh_daemon):
     processes.eventually(lambda: one.call("GET", "/ping").status == 200, what="room again")
 
 
-def test_upload_limit(fresh_daemon, tmp_path):
-    one = fresh_daemon(args=["--upload-limit=1000"])
+@effect("--upload-limit")
+def a_larger_upload_is_413(start, room):
+    one = start("1000")
     form = [("Content-Type", "multipart/form-data; boundary=b")]
 
     def body(size):
-        meta = json.dumps({"path": f"{tmp_path}/f"})
+        meta = json.dumps({"path": f"{room}/f"})
         return (f'--b\r\nContent-Disposition: form-data; name="metadata"; filename="m"\r\n\r\n{meta}\r\n'
                 f'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
                 f'{"x" * size}\r\n--b--\r\n').encode()
 
     assert one.call("POST", "/files/upload", body=body(100), headers=form).status == 200
     assert one.call("POST", "/files/upload", body=body(5000), headers=form).status == 413
-    assert (tmp_path / "f").stat().st_size == 100
+    assert (room / "f").stat().st_size == 100
 
 
-def test_drain_timeout_bounds_the_wait_for_running_requests():
-    one = Daemon(args=["--drain-timeout", "300ms"]).listening()
+@effect("--drain-timeout")
+def it_bounds_the_wait_for_running_requests(start):
+    one = start("300ms")
     with one.stream("/command", {"command": "echo on; sleep 311"}) as stream:
         stream.until("stdout", "on")
         begun = time.monotonic()
         one.stop(expect=3, seconds=15)  # cut, and its exit status says so
-        assert 0.25 < time.monotonic() - begun < 10
+        assert 0.25 < time.monotonic() - begun < 9
 
 
-def test_graceful_shutdown_timeout_keeps_a_finished_stream_open(fresh_daemon):
-    one = fresh_daemon(args=["--graceful-shutdown-timeout", "400ms"])
-    with one.stream("/command", {"command": "true"}) as stream:
+@effect("--graceful-shutdown-timeout")
+def a_finished_stream_stays_open(start):
+    with start("400ms").stream("/command", {"command": "true"}) as stream:
         stream.until("execution_complete")
         begun = time.monotonic()
         assert stream.next() is None
         assert 0.3 < time.monotonic() - begun < 5
 
 
-def test_a_finished_stream_ends_at_once_by_default(daemon):
-    with daemon.stream("/command", {"command": "true"}) as stream:
-        stream.until("execution_complete")
-        begun = time.monotonic()
-        assert stream.next() is None
-        assert time.monotonic() - begun < 0.5
+@effect("--line-terminators")
+def lines_come_without_their_ends(start):
+    one = start("strip")
+    events = one.command("printf 'a\\nb\\n'", headers=[("User-Agent", "OpenSandbox-Python-SDK/1.1.1")])
+    assert [event["text"] for event in events if event["type"] == "stdout"] == ["a", "b"]
 
 
-def test_envs_file_is_read_for_every_command(fresh_daemon, tmp_path):
-    path = tmp_path / "envs"
-    one = fresh_daemon(args=["--envs-file", str(path)])
-    assert one.shell("echo ${FROM_FILE-none} $EXECD_ENVS") == f"none {path}\n"
-    path.write_text("FROM_FILE=1\n")
-    assert one.shell("echo $FROM_FILE") == "1\n"
+@effect("--jupyter-host", "--jupyter-token", "--jupyter-idle-poll-interval")
+def accepted_and_without_effect(start, name):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        text = {"--jupyter-host": url, "--jupyter-token": "canary-98"}.get(FLAG_OF.get(name, name), "1ms")
+        one = start(text)
+        events = one.code("echo on", language="bash")
+        assert [event["text"] for event in events if event["type"] == "stdout"] == ["on\n"]
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody asked that server
+            server.accept()
+    if name.startswith("--"):  # a variable is the commands' too
+        assert "canary-98" not in one.shell("env; cat /proc/$PPID/cmdline")
+    assert "canary-98" not in "\n".join(line for line in one.log + one.err if line)
+    assert "canary-98" not in processes.read(f"/proc/{one.pid}/cmdline")
 
 
-def test_cwd_is_where_commands_start(fresh_daemon, tmp_path):
-    assert fresh_daemon(env={"EXECD_CWD": str(tmp_path)}).shell("pwd") == f"{tmp_path}\n"
+def test_every_option_has_an_effect_above():
+    assert set(EFFECTS) == {*FLAGS, *WITHOUT_FLAG} - {"--help", "--version"}
 
 
-def test_state_dir_is_private_and_cleaned(tmp_path):
-    one = Daemon(args=["--state-dir", f"{tmp_path}/state"]).listening()
-    one.shell("seq 1 300000")
-    if (tmp_path / "state").exists():
-        assert (tmp_path / "state").stat().st_mode & 0o077 == 0
-    one.stop()
-    left = [p for p in (tmp_path / "state").rglob("*") if p.is_file()] if (tmp_path / "state").exists() else []
-    assert not left
+@pytest.fixture
+def room():
+    """A directory with a short path: of a longer one no socket could be made."""
+    path = Path(tempfile.mkdtemp(prefix="execd-o-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
-def test_python_chooses_the_interpreter(fresh_daemon):
-    one = fresh_daemon(args=["--python", PYTHON], python=False)
-    events = one.code("import sys; sys.prefix")
-    assert [e["results"]["text"] for e in events if e["type"] == "result"], events
+BOTH_FORMS = [(flag, name) for flag in EFFECTS for name in (flag, FLAGS.get(flag, (None,))[0]) if name]
 
 
-def test_prewarm_python_is_part_of_readiness(fresh_daemon):
-    one = fresh_daemon(args=["--prewarm", "python"])
-    processes.eventually(lambda: one.call("GET", "/execd/v1/ready").status == 200, 60, "ready")
-    assert [e["results"]["text"] for e in one.code("1+1") if e["type"] == "result"] == ["2"]
+@pytest.mark.parametrize(("option", "name"), BOTH_FORMS, ids=[name for _, name in BOTH_FORMS])
+def test_the_effect_of(option, name, room):
+    started = []
 
+    def start(value, listening=True, args=(), env=None, **options):
+        by_flag = name.startswith("--")
+        started.append(Daemon(args=[*args, *([name, value] if by_flag else [])],
+                              env={**(env or {}), **({} if by_flag else {name: value})}, **options))
+        return started[-1].listening() if listening else started[-1]
 
-def test_the_api_key_is_a_second_secret(fresh_daemon):
-    one = fresh_daemon(env={"SANDBOX_API_KEY": "key-97"})
-    with one.wire() as wire:
-        assert wire.request("GET", "/files/info").status == 401
-        assert wire.request("GET", "/ping").status == 200
-
-
-def test_compatibility_flags_are_accepted(fresh_daemon):
-    one = fresh_daemon(args=["--jupyter-host", "http://127.0.0.1:44771", "--jupyter-token=canary-98",
-                             "--jupyter-idle-poll-interval", "50ms"])
-    assert frames.joined(one.command("env")).count("canary-98") == 0
-    assert "canary-98" not in "\n".join(line for line in one.log if line)
-
-
-def test_allowed_origins(fresh_daemon):
-    one = fresh_daemon(args=["--allowed-origins", "https://one.example, https://two.example"])
-    assert one.call("GET", "/ping", headers=[("Origin", "https://one.example")]).status == 200
+    check = EFFECTS[option]
+    offered = {"start": start, "room": room, "name": name}
+    try:
+        check(**{key: offered[key] for key in inspect.signature(check).parameters})
+    finally:
+        for one in started:
+            one.stop()
 
 
 def listening_port(pid):
@@ -256,18 +488,10 @@ def listening_port(pid):
     return any(words[3] == "0A" and f"socket:[{words[9]}]" in inodes for words in rows)
 
 
-@pytest.mark.parametrize("level", ["3", "error", "off"])
+@pytest.mark.parametrize("level", ["3", "error"])
 def test_a_quiet_log_level(level):
     one = Daemon(args=["--log-level", level])
     processes.eventually(lambda: listening_port(one.pid), what="a listening socket")
-    one.stop()
-    assert [line for line in one.log if line] == []
-
-
-def test_the_log_file(tmp_path):
-    path = tmp_path / "log"
-    one = Daemon(env={"EXECD_LOG_FILE": str(path)})
-    processes.eventually(lambda: path.exists() and "listener.open" in path.read_text(), what="listener.open in it")
     one.stop()
     assert [line for line in one.log if line] == []
 

@@ -5,11 +5,12 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
 from harness import frames, processes
-from harness.daemon import BINARY, Daemon, run_once
+from harness.daemon import BINARY, PYTHON, Daemon, run_once, write_kernelspec
 from harness.wire import Wire
 
 
@@ -70,6 +71,50 @@ def test_doctor_reports_and_exits():
     assert len(done.stdout.splitlines()) >= 3
     for word in ("shell", "processes", "code contexts"):
         assert word in done.stdout.lower(), done.stdout
+
+
+def code_contexts(*args, path, **env):
+    """(grade, what is said, the mending step or "") of doctor's line, with nothing but `path` on PATH."""
+    done = run_once("doctor", *args, env={"PATH": str(path), **env})
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    grade, detail, mend = re.search(r"^(\S+) +code contexts +(.*)\n(?: +mend: (.*)\n)?", done.stdout, re.M).groups()
+    return grade, detail, mend or ""
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An empty directory to be PATH, and a home without kernels."""
+    for name in ("bin", "home"):
+        (tmp_path / name).mkdir()
+    return {"path": tmp_path / "bin", "HOME": str(tmp_path / "home")}
+
+
+def test_doctor_with_ipykernel(bare, tmp_path):
+    grade, detail, mend = code_contexts(**bare, JUPYTER_PATH=str(write_kernelspec(tmp_path)))
+    assert (grade, mend) == ("ok", "") and re.search(r"kernels: .*\bpython3\b", detail), detail
+    assert "execd-python3" not in detail
+
+
+def test_doctor_with_a_bare_python_only(bare):
+    (bare["path"] / "python3").symlink_to(os.path.realpath(sys.executable))
+    grade, detail, mend = code_contexts(**bare)
+    assert (grade, mend) == ("ok", "") and "execd-python3" in detail, detail
+
+
+def test_doctor_without_a_python(bare):
+    grade, detail, mend = code_contexts(**bare)
+    assert grade == "limited" and "python3" not in detail and "python3" in mend, (detail, mend)
+    for name in ("bash", "node"):
+        (bare["path"] / name).symlink_to("/bin/true")
+    grade, detail, mend = code_contexts(**bare)
+    assert grade == "limited" and "none for Python" in detail and "python3" in mend, (detail, mend)
+    assert "execd-bash" in detail and "execd-node" in detail, detail
+
+
+def test_doctor_with_a_python_that_is_not_on_path(bare):
+    for args, env in ((["--python", PYTHON], {}), ([], {"EXECD_PYTHON": PYTHON})):
+        grade, detail, mend = code_contexts(*args, **bare, **env)
+        assert (grade, mend) == ("ok", "") and "python3" in detail and "execd-python3" not in detail, detail
 
 
 def test_the_log_is_json_lines_with_an_event_each(daemon):
