@@ -78,7 +78,7 @@ def test_ctrl_c_reaches_the_foreground_job(daemon):
 
 def test_leaving_kills_the_shell_at_once(daemon):
     with open_terminal(daemon) as socket:
-        socket.send(json.dumps({"type": "input", "data": "echo pid=$$.\n"}))
+        socket.send(json.dumps({"type": "input", "data": "echo pid=$$'.'\n"}))
         seen = until(socket, ".\r\n")
         pid = int(seen.rsplit("pid=", 1)[1].split(".")[0])
         assert os.path.exists(f"/proc/{pid}")
