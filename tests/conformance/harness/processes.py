@@ -29,8 +29,8 @@ def children(pid):
 
 
 def commands(pid):
-    """Children that are shells or what shells became: not the daemon's zygote, ready kernels and file workers."""
-    own = ("python", "fs-worker")
+    """Children that are shells or what shells became: not the daemon's zygote, kernels and file workers."""
+    own = ("python", "fs-worker", "\0kernel\0")
     return [child for child in children(pid) if not any(name in read(f"/proc/{child}/cmdline") for name in own)]
 
 
