@@ -359,8 +359,18 @@ const shared = new Int32Array(new SharedArrayBuffer(8)) // [0]: seq of the cell 
 
 class Interrupted extends Error {}
 
+// Node's own error of a broken-off script also comes out of what a cell called.
+function isInterrupt(error) {
+  try {
+    return error instanceof Interrupted || error?.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ||
+      (error?.code === 'ERR_INSPECTOR_COMMAND' && String(error.message).includes('Execution was terminated'))
+  } catch {
+    return false // a proxy that throws
+  }
+}
+
 function failure(error, details, source) {
-  if (error instanceof Interrupted)
+  if (isInterrupt(error))
     return { status: 'error', ename: 'KeyboardInterrupt', evalue: 'interrupted', traceback: ['KeyboardInterrupt: interrupted'] }
   let ename = 'Error', evalue = '', traceback = []
   try {
@@ -436,7 +446,7 @@ function execute(request) {
     })
     if (!finished) watchForced()
   } catch (e) {
-    end(mine, failure(e.code === 'ERR_SCRIPT_EXECUTION_INTERRUPTED' ? new Interrupted() : e, undefined, source))
+    end(mine, failure(e, undefined, source))
   }
 }
 
