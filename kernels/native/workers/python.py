@@ -373,7 +373,7 @@ def clear_output(wait=False):
     event(t="clear", wait=bool(wait))
 
 
-# ---- matplotlib: MPLBACKEND names this module; it is looked at only when pyplot is imported
+# ---- matplotlib
 
 
 def png_of(figure):
@@ -395,24 +395,33 @@ def show_figures(*_, **__):
         pyplot.close("all")
 
 
-def backend_attribute(name):
-    if name == "show":
-        return show_figures
-    if name in ("FigureCanvas", "FigureCanvasAgg"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        return FigureCanvasAgg
-    if name == "FigureManager":
+class Backend:
+    """Finds and fills the module that MPLBACKEND names. pyplot copies a backend's attributes, so they must be there."""
+
+    NAME = "execd_inline"
+
+    @classmethod
+    def find_spec(cls, name, _path=None, _target=None):
+        if name != cls.NAME:
+            return None
+        from importlib.machinery import ModuleSpec
+        return ModuleSpec(name, cls)
+
+    @staticmethod
+    def create_module(_spec):
+        return None
+
+    @staticmethod
+    def exec_module(module):
         from matplotlib.backend_bases import FigureManagerBase
-        return FigureManagerBase
-    raise AttributeError(name)
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        module.FigureCanvas, module.FigureManager, module.show = FigureCanvasAgg, FigureManagerBase, show_figures
 
-
-def install_backend():
-    module = types.ModuleType("execd_inline")
-    module.__getattr__ = backend_attribute
-    sys.modules["execd_inline"] = module
-    if os.environ.get("MPLBACKEND", "") in ("", "module://matplotlib_inline.backend_inline"):
-        os.environ["MPLBACKEND"] = "module://execd_inline"
+    @classmethod
+    def install(cls):
+        sys.meta_path.append(cls)
+        if os.environ.get("MPLBACKEND", "") in ("", "module://matplotlib_inline.backend_inline"):
+            os.environ["MPLBACKEND"] = "module://" + cls.NAME
 
 
 # ---- magics
@@ -945,7 +954,7 @@ def main():
     signal.signal(signal.SIGINT, on_sigint)
     os.register_at_fork(before=before_fork, after_in_child=after_fork)
     sys.addaudithook(on_audit)
-    install_backend()
+    Backend.install()
     sys.modules["__main__"] = MAIN
     sys.stdin, sys.stdout, sys.stderr = Input(), OUT, ERR
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, OUT, ERR
