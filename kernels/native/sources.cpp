@@ -2,18 +2,20 @@
 // them).
 #include "kernels/native/sources.hpp"
 
-#define EXECD_EMBED(symbol, file)                                                  \
-    __asm__(".section .rodata." #symbol                                            \
-            ",\"a\"\n"                                                             \
-            ".global " #symbol "\n" #symbol ":\n.incbin \"" EXECD_WORKERS "/" file \
-            "\"\n"                                                                 \
-            ".global " #symbol "_end\n" #symbol "_end:\n.byte 0\n.previous\n");    \
-    extern "C" char const symbol[];                                                \
+#define EXECD_FILE(file) ".incbin \"" EXECD_WORKERS "/" file "\"\n"
+// `files`: one or more EXECD_FILE, one after the other.
+#define EXECD_EMBED(symbol, files)                                                          \
+    __asm__(".section .rodata." #symbol                                                     \
+            ",\"a\"\n"                                                                      \
+            ".global " #symbol "\n" #symbol ":\n" files ".global " #symbol "_end\n" #symbol \
+            "_end:\n.byte 0\n.previous\n");                                                 \
+    extern "C" char const symbol[];                                                         \
     extern "C" char const symbol##_end[];
 
-EXECD_EMBED(execd_worker_bash, "bash.sh")
-EXECD_EMBED(execd_worker_python, "python.py")
-EXECD_EMBED(execd_worker_node, "node.js")
+EXECD_EMBED(execd_worker_bash, EXECD_FILE("bash.sh"))
+EXECD_EMBED(execd_worker_python,
+            EXECD_FILE("python.py") EXECD_FILE("python_show.py") EXECD_FILE("python_cells.py"))
+EXECD_EMBED(execd_worker_node, EXECD_FILE("node.js"))
 
 namespace execd::kernels::native {
 
