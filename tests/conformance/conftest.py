@@ -11,6 +11,8 @@ from harness.daemon import BINARY, Daemon
 
 HERE = Path(__file__).parent
 TOKEN = "conformance-token-4711"
+FAILED_LIST = os.environ.get("EXECD_FAILED_LIST")  # scripts/test runs again alone what stands there
+named_as_failed = set()
 figures = []  # lines for the end of the run: measured, not judged
 
 
@@ -35,7 +37,8 @@ def pytest_report_header():
     return [f"execd: {BINARY}", f"python for kernels: {daemon_module.PYTHON}"]
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: it measures, so nothing else may run beside it")
     if not BINARY.exists():
         raise pytest.UsageError(f"no daemon at {BINARY}: run scripts/build, or set EXECD_BIN")
 
@@ -53,6 +56,10 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
+        if FAILED_LIST and item.nodeid not in named_as_failed:
+            named_as_failed.add(item.nodeid)
+            with open(FAILED_LIST, "a") as names:
+                names.write(item.nodeid + "\n")
         for one in daemon_module.live:
             since = item.stash.get(LOG_START, {}).get(id(one), 0)
             report.sections.append(("execd log", one.report(since)))

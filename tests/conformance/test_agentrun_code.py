@@ -48,6 +48,7 @@ def milliseconds(count, act):
     return sorted(times)
 
 
+@pytest.mark.alone
 def test_agentrun_figures(daemon, figure):
     running = threading.Thread(target=execute, args=(daemon, "sum(range(40_000_000))"))
     running.start()

@@ -14,6 +14,8 @@ import pytest
 from harness import frames, processes
 from harness.wire import build, query
 
+pytestmark = pytest.mark.alone
+
 FULL = bool(os.environ.get("EXECD_TEST_FULL"))
 CONCURRENT = 1000 if FULL else 150
 TERMINALS = 200 if FULL else 40

@@ -10,6 +10,7 @@ from harness import processes
 from harness.daemon import Daemon
 from harness.wire import Wire, build
 
+pytestmark = pytest.mark.alone
 IDLE = 10_000
 FAST = 0.25  # seconds for the slowest of a hundred pings; a sanitizer build on a busy machine is still quicker
 

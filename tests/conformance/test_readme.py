@@ -15,6 +15,9 @@ import pytest
 from harness.daemon import REPO
 from harness.wire import Wire
 
+RUN = str(REPO / "scripts" / "run")
+READY = re.compile(r"execd is ready on http://127\.0\.0\.1:(\d+)")
+
 
 def marked_block(name):
     """The fenced block that follows `<!-- test: name -->` in README.md."""
@@ -46,6 +49,30 @@ def test_readme_agentrun(daemon, tmp_path):
     assert ran.stdout.splitlines()[-3:] == ["6", "hello from Linux", "kept on disk"]
 
 
+if os.environ.get("EXECD_TEST_FULL"):  # half a minute of pip
+    def test_readme_client_as_a_stranger_runs_it(tmp_path):
+        """scripts/run's own daemon, and an environment that holds what README's pip line installs and nothing else."""
+        install = re.search(r"^    pip (install opensandbox==.*)$", (REPO / "README.md").read_text(), re.MULTILINE)[1]
+        subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
+        python = str(tmp_path / "venv/bin/python")
+        subprocess.run([python, "-m", "pip", "-q", *install.split()], check=True, timeout=300)
+        one = subprocess.Popen([RUN], env={**os.environ, "EXECD_PORT": "0"}, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True, start_new_session=True)
+        late = threading.Timer(120, os.killpg, (one.pid, signal.SIGKILL))
+        late.start()
+        try:
+            port = next(found for found in map(READY.search, one.stdout) if found)[1]
+            source = marked_block("readme-client").replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+            ran = subprocess.run([python, "-c", source], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+            assert ran.returncode == 0, ran.stderr
+            assert ran.stdout == marked_block("readme-client-output")
+        finally:
+            late.cancel()
+            os.killpg(one.pid, signal.SIGTERM)
+            one.wait(30)
+            one.stdout.close()
+
+
 @pytest.mark.parametrize("script", ["run", "test", "build", "deps", "format", "tidy", "check-rooms", "check-awaits",
                                     "check-headers", "check-binary"])
 def test_scripts_explain_themselves(script):
@@ -55,9 +82,6 @@ def test_scripts_explain_themselves(script):
     assert ran.stdout.startswith(f"usage: scripts/{script}")
     assert len(ran.stdout.splitlines()) >= 3
 
-
-RUN = str(REPO / "scripts" / "run")
-READY = re.compile(r"execd is ready on http://127\.0\.0\.1:(\d+)")
 
 
 @pytest.mark.parametrize("own_log", [False, True])
