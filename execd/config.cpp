@@ -251,6 +251,14 @@ Result<void> set_cgroups(Config& c, std::string const& v) {
     return {};
 }
 
+template <bool Config::*Member>
+Result<void> set_switch(Config& c, std::string const& v) {
+    bool const on = v == "on" || v == "1" || v == "true";
+    if (!on && v != "off" && v != "0" && v != "false") return wrong("expected on or off");
+    c.*Member = on;
+    return {};
+}
+
 Result<void> check_url(Config&, std::string const& v) {
     if (!v.empty() && !v.starts_with("http://") && !v.starts_with("https://"))
         return wrong("expected a URL that begins with http:// or https://");
@@ -341,6 +349,15 @@ constexpr Option kOptions[] = {
     {{"cgroups", "EXECD_CGROUPS", "MODE", "auto",
       "auto: limits, out-of-memory verdicts and complete kills by cgroups where they may be written; off"},
      set_cgroups},
+    {{"lifecycle", "EXECD_LIFECYCLE", "SWITCH", "on",
+      "on: clients may create sandboxes (claims) here; off: somebody else made this one"},
+     set_switch<&Config::lifecycle>},
+    {{"exit-with-last-claim", "EXECD_EXIT_WITH_LAST_CLAIM", "SWITCH", "off",
+      "on: the daemon ends, as at SIGTERM, when the last claim has ended"},
+     set_switch<&Config::exit_with_last_claim>},
+    {{"runtime-init", "EXECD_RUNTIME_INIT", "SWITCH", "off",
+      "on: POST /internal/init is served (environment and start directory for what runs from then on)"},
+     set_switch<&Config::runtime_init>},
     {{"max-connections", "EXECD_MAX_CONNECTIONS", "N", "20000", "connections at once; more are answered 503"},
      [](Config& c, std::string const& v) {
          return set_number<std::size_t, &Config::max_connections>(c, v, 1, 1'000'000);

@@ -50,7 +50,10 @@ struct Config {
     std::size_t ready_kernels = 1;
     std::vector<std::string> preload;  // modules of Python kernels
     std::size_t run_log_bytes = std::size_t{256} << 20;
-    bool cgroups = true;  // use them where they may be written
+    bool cgroups = true;    // use them where they may be written
+    bool lifecycle = true;  // clients may create sandboxes (claims) here
+    bool exit_with_last_claim = false;
+    bool runtime_init = false;  // POST /internal/init is served
 };
 
 enum class Command { serve, doctor, help, version, kernel, fs_worker };

@@ -17,6 +17,7 @@
 #include "base/scope.hpp"
 #include "execd/authorization.hpp"
 #include "execd/child_environment.hpp"
+#include "execd/claims/claims.hpp"
 #include "execd/dialects/agentrun/routes.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/routes.hpp"
@@ -123,6 +124,7 @@ class Daemon {
                       execution_options(config)),
           sessions_(loop_, executions_),
           terminals_(loop_, executions_),
+          claims_(loop_, executions_, sessions_, terminals_),
           files_(loop_),
           self_(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)),
           workers_(loop_, spawner_, worker_options(self_)),
@@ -153,6 +155,7 @@ class Daemon {
     shell::Executions executions_;
     shell::Sessions sessions_;
     shell::Terminals terminals_;
+    claims::Claims claims_;
     fs::Executor files_;
     UniqueFd self_;
     fs::Workers workers_;
@@ -218,6 +221,10 @@ Result<void> Daemon::start() {
     services_.executions = &executions_;
     services_.sessions = &sessions_;
     services_.terminals = &terminals_;
+    services_.claims = &claims_;
+    services_.authenticator = &authorization_.authenticator();
+    // As if somebody had sent it: answers under way get out first.
+    if (config_.exit_with_last_claim) claims_.on_last_ended([] { ::kill(::getpid(), SIGTERM); });
     services_.files = &files_;
     services_.workers = &workers_;
     services_.watches = &watches_;
@@ -229,6 +236,7 @@ Result<void> Daemon::start() {
     contexts_ = std::make_unique<kernels::Contexts>(loop_, executions_, reaper_,
                                                     kernel_options(config_, environment_->daemon()));
     services_.contexts = contexts_.get();
+    claims_.set_contexts(contexts_.get());
     server_->start();
     for (auto const& info : server_->listeners())
         log::info("listener.open", {{"address", info.name}, {"port", info.port}});
@@ -281,6 +289,7 @@ Task<void> Daemon::until_signal() {
     if (server_->cut()) status_ = kForced;
     auto const stragglers = co_await work_.close(Deadline::in(clock_, std::chrono::seconds(2)));
     if (!stragglers.empty()) status_ = kForced;
+    co_await claims_.close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await watches_.close();
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await sessions_.close_all(Duration::zero());

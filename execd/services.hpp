@@ -22,6 +22,12 @@ class Executor;
 class Workers;
 class Watches;
 }  // namespace execd::fs
+namespace execd::auth {
+class Authenticator;
+}
+namespace execd::claims {
+class Claims;
+}
 namespace execd::http {
 class ReverseProxy;
 class Server;
@@ -47,6 +53,8 @@ struct Services {
     shell::Sessions* sessions = nullptr;
     shell::Terminals* terminals = nullptr;
     kernels::Contexts* contexts = nullptr;
+    claims::Claims* claims = nullptr;
+    auth::Authenticator* authenticator = nullptr;
     fs::Executor* files = nullptr;
     fs::Workers* workers = nullptr;
     fs::Watches* watches = nullptr;

@@ -149,6 +149,8 @@ Task<Result<KernelPtr>> PythonKernels::hand_out(std::shared_ptr<Family> family, 
         final_place.env = render_env(family->spec, place.env);
         if (final_place.cwd.empty()) final_place.cwd = default_cwd_;
         ready.kernel->mark(final_place.env);
+        if (auto const waiting = executions_->find(final_place.env["EXECD_EXECUTION"]))
+            co_await executions_->give(waiting, place.owner);
         auto adopted = co_await adopt(std::move(ready.control), std::move(final_place),
                                       Deadline::in(loop_->clock(), kAdoptTime));
         if (adopted) {

@@ -21,7 +21,8 @@ EXECD_PARTS = {
     "auth": {"http"},
     "web": {"http"},
     "mcp": {"http", "auth"},
-    "dialects": {"http", "auth"},
+    "claims": set(),
+    "dialects": {"http", "auth", "claims"},
 }
 # A domain room knows no HTTP and no command line.
 FOREIGN_IN_DOMAIN = re.compile(r"^(boost/beast|CLI/)")

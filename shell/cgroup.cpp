@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <deque>
 #include <mutex>
 
@@ -130,6 +132,48 @@ bool Cgroup::freeze(bool frozen) {
     }
     auto const* v1 = directory("freezer");
     return v1 != nullptr && write_file(*v1 + "/freezer.state", frozen ? "FROZEN" : "THAWED");
+}
+
+namespace {
+/// A v2 group's cgroup.events says `key value`: the kernel wakes who polls the file at each change.
+bool wait_for_event(std::string const& directory, std::string_view key, std::uint64_t value,
+                    int milliseconds) {
+    auto const until = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    UniqueFd const fd(::open((directory + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return false;
+    while (true) {
+        char text[256];
+        ssize_t const n = ::pread(fd.get(), text, sizeof text, 0);
+        std::string_view const said(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+        if (said.find(key) == std::string_view::npos) return false;
+        if (flat_value(said, key) == value) return true;
+        auto const left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        if (left.count() <= 0) return false;
+        pollfd wait{fd.get(), POLLPRI, 0};
+        if (::poll(&wait, 1, static_cast<int>(left.count())) < 0 && errno != EINTR) return false;
+    }
+}
+}  // namespace
+
+bool Cgroup::wait_frozen(int milliseconds) const {
+    auto const* v1 = directory("freezer");
+    if (auto const* v2 = directory("")) {
+        if (wait_for_event(*v2, "frozen", 1, milliseconds)) return true;
+        if (v1 == nullptr) return false;
+    }
+    // v1 tells nobody, and wants to be told again about who forked meanwhile.
+    for (int i = 0; v1 != nullptr && i < milliseconds; ++i) {
+        if (read_file(*v1 + "/freezer.state").starts_with("FROZEN")) return true;
+        write_file(*v1 + "/freezer.state", "FROZEN");
+        ::usleep(1000);
+    }
+    return false;
+}
+
+bool Cgroup::wait_empty(int milliseconds) const {
+    auto const* v2 = directory("");
+    return v2 != nullptr && wait_for_event(*v2, "populated", 0, milliseconds);
 }
 
 std::uint64_t Cgroup::oom_kills() const {

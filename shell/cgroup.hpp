@@ -42,6 +42,10 @@ class Cgroup {
     bool kill();
     /// Thaws or freezes everything in it. False: no freezer here.
     bool freeze(bool frozen);
+    /// After freeze(true): until all of it stands still. False: it did not within the time. Blocks (pool).
+    [[nodiscard]] bool wait_frozen(int milliseconds) const;
+    /// Until no process is in it or below it; at once where the kernel does not tell. Blocks (pool).
+    [[nodiscard]] bool wait_empty(int milliseconds) const;
     [[nodiscard]] std::uint64_t oom_kills() const;
     [[nodiscard]] std::optional<std::uint64_t> peak_memory() const;
     [[nodiscard]] std::optional<std::uint64_t> current_pids() const;

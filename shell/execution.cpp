@@ -132,7 +132,7 @@ Task<void> Execution::supervise(std::shared_ptr<Execution> self) {
     if (cause_) {
         // Ended on purpose: all of it, also what ignored the signal that its leader obeyed.
         if (cgroup_) (void)cgroup_->kill();
-        co_await sweep(self);
+        if (!owner_sweeps_) co_await sweep(self);
     }
     Deadline const grace = Deadline::in(loop_->clock(), kOutputGrace);
     while (open_pumps_ > 0) {
@@ -285,11 +285,10 @@ Result<void> Execution::signal_foreground(int number) {
 
 bool Execution::out_of_memory(ExitStatus const& status) const {
     if (!cgroups_) return false;
-    if (cgroup_) {
-        // A shell whose child was killed says 137.
-        bool const killed = status.value == (status.signaled ? SIGKILL : 128 + SIGKILL);
-        return killed && cgroup_->oom_kills() > 0;
-    }
+    // A shell whose child was killed says 137.
+    bool const killed = status.value == (status.signaled ? SIGKILL : 128 + SIGKILL);
+    if (cgroup_) return killed && cgroup_->oom_kills() > 0;
+    if (shared_group_) return killed && shared_group_->oom_kills() > oom_before_;
     return status.signaled && status.value == SIGKILL && cgroups_->own_oom_kills() > oom_before_;
 }
 
@@ -297,7 +296,7 @@ void Execution::kill_tree() {
     if (!process_) return;
     bool const complete = cgroup_ && cgroup_->kill();
     (void)process_->signal_group(SIGKILL);
-    if (complete || sweeping_ > 0) return;
+    if (complete || sweeping_ > 0 || owner_sweeps_) return;
     scope_->spawn("execution.sweep", sweep(shared_from_this()));
 }
 

@@ -206,9 +206,11 @@ class Execution : public std::enable_shared_from_this<Execution> {
     std::function<void(Execution&)> on_ended_;
     std::shared_ptr<Cgroups> cgroups_;
     std::shared_ptr<Cgroup> cgroup_;
+    std::shared_ptr<Cgroup> shared_group_;  // its owner's, with others in it
     std::vector<std::string> not_enforced_;
     std::uint64_t oom_before_ = 0;
     int sweeping_ = 0;
+    bool owner_sweeps_ = false;  // its owner ends, and looks for what is left of all in one walk
 };
 
 }  // namespace execd::shell

@@ -7,6 +7,7 @@
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "shell/channels.hpp"
+#include "shell/owners.hpp"
 
 namespace execd::shell {
 
@@ -44,6 +45,10 @@ Result<void> Executions::check(ExecutionSpec const& spec) const {
     if (scope_.closing()) return fail(Code::unavailable, "execution", "shutting down");
     if (running_ >= options_.running)
         return fail(Code::exhausted, "execution", std::to_string(running_) + " are running");
+    if (auto const owner = owner_of(spec.owner); owner && owner->gate != Owner::Gate::open)
+        return owner->gate == Owner::Gate::frozen
+                   ? fail(Code::conflict, "execution", spec.owner + " is paused")
+                   : fail(Code::gone, "execution", spec.owner + " has ended");
     if (by_id_.contains(spec.id) || starting_.contains(spec.id))
         return fail(Code::already_exists, "execution", spec.id);
     return {};
@@ -114,8 +119,13 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
 
     SpawnSpec child = spawn_spec_of(spec, *channels);
     execution->cgroups_ = options_.cgroups;
+    auto const owner = owner_of(spec.owner);
+    if (owner) child.env.push_back("EXECD_OWNER=" + owner->name);
     if (spec.contain || spec.resources.any() || spec.cgroup_parent) {
+        if (owner && !spec.cgroup_parent) spec.cgroup_parent = owner->group;
         co_await join_cgroup(*execution, spec, child);
+    } else if (owner && owner->leaf) {
+        join_owner(*execution, *owner, child);
     } else if (options_.cgroups) {
         execution->oom_before_ = options_.cgroups->own_oom_kills();
     }
@@ -128,6 +138,7 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
         tell(ExecutionEvent::Kind::started, *execution);
         execution->began(std::move(*process), timeout);
         if (feed) scope_.spawn("execution.stdin", execution->feed(execution, std::move(input)));
+        if (owner) obey(*owner, execution);
     } else {
         execution->failed(process.error());
     }

@@ -16,10 +16,12 @@
 namespace execd::shell {
 
 struct Handover;
+struct Owner;
 
 /// What happened, for subscribers that may have been away: numbered, the last few hundred are kept.
 struct ExecutionEvent {
-    enum class Kind : std::uint8_t { started, ended, oom } kind = Kind::started;
+    /// `owner`: the owner itself (a claim) changed; `label` is its state and `verdict` the cause.
+    enum class Kind : std::uint8_t { started, ended, oom, owner } kind = Kind::started;
     std::uint64_t number = 0;  // 1, 2, 3 ...
     std::string id;
     std::string owner;
@@ -83,6 +85,25 @@ class Executions {
     [[nodiscard]] std::vector<std::shared_ptr<Execution>> list(std::string_view owner = {}) const;
     /// Ends all of one owner (a claim) and waits for them.
     [[nodiscard]] Task<void> stop_owner(std::string owner, Duration grace);
+
+    // ---- owners with limits and a gate (claims); owners that were never opened are mere names
+
+    /// What this owner starts from now on joins a group with these limits, where groups can be had; the
+    /// record says what is not in force. Opened twice: the same record.
+    [[nodiscard]] Task<std::shared_ptr<Owner const>> open_owner(std::string name, ResourceLimits limits);
+    /// Stops all of an owner's processes, also what forks meanwhile, and refuses new starts (Code::conflict),
+    /// or lets them go on. not_found: not opened; timed_out: some stand still, some do not (they go on).
+    [[nodiscard]] Task<Result<void>> freeze_owner(std::string name, bool frozen);
+    /// Refuses new starts (Code::gone), ends all that the owner ever started and waits; frozen ones too.
+    [[nodiscard]] Task<void> close_owner(std::string name, Duration grace);
+    /// A closed one goes on refusing starts until it is forgotten.
+    void forget_owner(std::string const& name);
+    /// Makes an execution that nobody had used (a kernel that waited ready) this owner's, with all that
+    /// follows.
+    [[nodiscard]] Task<void> give(std::shared_ptr<Execution> execution, std::string owner);
+    /// An event about the owner itself.
+    void tell_owner(std::string_view owner, std::string_view state, std::string_view cause);
+
     /// Forgets a finished one. False when unknown or running.
     bool remove(std::string_view id);
     [[nodiscard]] std::size_t running() const { return running_; }
@@ -101,6 +122,14 @@ class Executions {
 
   private:
     [[nodiscard]] Task<void> join_cgroup(Execution& execution, ExecutionSpec const& spec, SpawnSpec& child);
+    void join_owner(Execution& execution, Owner const& owner, SpawnSpec& child) const;
+    [[nodiscard]] std::shared_ptr<Owner> owner_of(std::string const& name) const;
+    void obey(Owner const& owner, std::shared_ptr<Execution> const& execution);
+    [[nodiscard]] Task<bool> stop_processes(std::shared_ptr<Owner> owner);
+    [[nodiscard]] Task<void> continue_processes(std::shared_ptr<Owner> owner);
+    [[nodiscard]] Task<std::shared_ptr<Cgroup>> enter_group(std::shared_ptr<Execution> execution,
+                                                            ResourceLimits limits,
+                                                            std::shared_ptr<Cgroup> parent);
     [[nodiscard]] Result<void> check(ExecutionSpec const& spec) const;
     void tell(ExecutionEvent::Kind kind, Execution const& execution);
     void on_ended(Execution& execution);
@@ -124,6 +153,8 @@ class Executions {
     std::size_t running_ = 0;
     std::unordered_map<std::string, std::string> starting_;  // id -> digest
     Event starting_event_;
+    std::unordered_map<std::string, std::shared_ptr<Owner>> owners_;
+    std::uint64_t owners_made_ = 0;
     std::deque<ExecutionEvent> events_;
     std::uint64_t next_event_ = 1;
     bool quiet_ = false;  // nothing is told

@@ -2,6 +2,7 @@
 
 #include "shell/cgroup.hpp"
 #include "shell/executions.hpp"
+#include "shell/owners.hpp"
 
 namespace execd::shell {
 
@@ -42,25 +43,46 @@ bool enter(Cgroup const& group, pid_t pid) {
 }
 }  // namespace
 
+/// A group of its own for what runs already; null where none is to be had.
+Task<std::shared_ptr<Cgroup>> Executions::enter_group(std::shared_ptr<Execution> execution,
+                                                      ResourceLimits limits, std::shared_ptr<Cgroup> parent) {
+    if (!options_.cgroups) co_return nullptr;
+    Reaper::Hold const hold(execution->process_);  // its number stays its own meanwhile
+    // Its first group may have its name.
+    std::string const name = execution->id() + (execution->cgroup_ ? "-given" : "");
+    auto const work = [&]() -> std::shared_ptr<Cgroup> {
+        auto made = options_.cgroups->create(name, limits, parent);
+        if (!made || !enter(**made, execution->pid())) return nullptr;
+        return std::move(*made);
+    };
+    co_return co_await loop_->pool().run(Lane::metadata, work);
+}
+
 Task<Result<void>> Executions::contain(std::shared_ptr<Execution> execution, ResourceLimits limits,
                                        std::shared_ptr<Cgroup> parent) {
     if (!execution->running() || !execution->process_ || !execution->process_->running())
         co_return fail(Code::gone, "cgroup", "the execution has ended");
     if (execution->cgroup_) co_return fail(Code::conflict, "cgroup", "the execution has one");
-    std::shared_ptr<Cgroup> group;
-    if (options_.cgroups) {
-        Reaper::Hold const hold(execution->process_);  // its number stays its own meanwhile
-        auto const work = [&]() -> std::shared_ptr<Cgroup> {
-            auto made = options_.cgroups->create(execution->id(), limits, parent);
-            if (!made || !enter(**made, execution->pid())) return nullptr;
-            return std::move(*made);
-        };
-        group = co_await loop_->pool().run(Lane::metadata, work);
-    }
+    auto const owner = owner_of(execution->owner());
+    if (!parent && owner) parent = owner->group;
+    auto group = co_await enter_group(execution, limits, std::move(parent));
     if (!execution->running()) co_return fail(Code::gone, "cgroup", "the execution has ended");
     execution->not_enforced_ = group ? group->not_enforced() : names_of(limits);
     execution->cgroup_ = std::move(group);
+    if (owner) obey(*owner, execution);
     co_return Result<void>();
+}
+
+Task<void> Executions::give(std::shared_ptr<Execution> execution, std::string owner) {
+    execution->owner_ = owner;
+    auto const record = owner_of(owner);
+    bool const alive = execution->running() && execution->process_ && execution->process_->running();
+    if (!record || !alive) co_return;
+    if (record->group) {
+        auto group = co_await enter_group(execution, {}, record->group);
+        if (group) execution->cgroup_ = std::move(group);
+    }
+    obey(*record, execution);
 }
 
 }  // namespace execd::shell

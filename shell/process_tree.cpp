@@ -49,15 +49,6 @@ bool has_marker(std::string const& proc, pid_t pid, std::string const& marker) {
     return environ.find('\0' + entry + '\0') != std::string::npos;
 }
 
-/// The pid may have been given to another process since the walk: hold it, look again, then signal.
-bool signal_same(ProcessEntry const& entry, int signal) {
-    UniqueFd const held(static_cast<int>(::syscall(SYS_pidfd_open, entry.pid, 0)));
-    auto const now = parse_stat(read_small("/proc/" + std::to_string(entry.pid) + "/stat", 4096));
-    if (now.pid != entry.pid || now.started != entry.started) return false;
-    if (held && ::syscall(SYS_pidfd_send_signal, held.get(), signal, nullptr, 0) == 0) return true;
-    return ::kill(entry.pid, signal) == 0;
-}
-
 /// The members that began at `since` or later, without those of something older than that.
 std::set<pid_t> younger(std::vector<ProcessEntry> const& all, std::set<pid_t> const& members,
                         TreeQuery const& query) {
@@ -79,6 +70,15 @@ std::set<pid_t> younger(std::vector<ProcessEntry> const& all, std::set<pid_t> co
 }
 
 }  // namespace
+
+// The pid may have been given to another process since the walk: hold it, look again, then signal.
+bool signal_same(ProcessEntry const& entry, int signal) {
+    UniqueFd const held(static_cast<int>(::syscall(SYS_pidfd_open, entry.pid, 0)));
+    auto const now = parse_stat(read_small("/proc/" + std::to_string(entry.pid) + "/stat", 4096));
+    if (now.pid != entry.pid || now.started != entry.started) return false;
+    if (held && ::syscall(SYS_pidfd_send_signal, held.get(), signal, nullptr, 0) == 0) return true;
+    return ::kill(entry.pid, signal) == 0;
+}
 
 std::uint64_t ticks_now() noexcept {
     timespec now{};

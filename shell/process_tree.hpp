@@ -42,6 +42,8 @@ struct TreeQuery {
 [[nodiscard]] std::vector<ProcessEntry> list_processes(std::string const& proc = "/proc");
 /// Living members, without zombies and without this process.
 [[nodiscard]] std::vector<ProcessEntry> find_tree(TreeQuery const& query, std::string const& proc = "/proc");
+/// To the process that the entry is about, not to another one that has its number by now.
+bool signal_same(ProcessEntry const& entry, int signal);
 /// Sends `signal` until nothing is found any more (a dying tree forks), `rounds` at most. Returns how many it
 /// hit last.
 std::size_t signal_tree(TreeQuery const& query, int signal, int rounds = 1);

@@ -20,11 +20,28 @@ std::string_view name_of(shell::ExecutionEvent::Kind kind) {
         case shell::ExecutionEvent::Kind::started: return "started";
         case shell::ExecutionEvent::Kind::ended: return "ended";
         case shell::ExecutionEvent::Kind::oom: return "oom";
+        case shell::ExecutionEvent::Kind::owner: return "claim";
     }
     return "started";
 }
 
+std::string data_of_claim(shell::ExecutionEvent const& event) {
+    std::string out = R"({"claim":)";
+    wire::append_json_string(out, event.owner);
+    out += R"(,"state":)";
+    wire::append_json_string(out, event.label);
+    out += R"(,"at_ms":)";
+    wire::append_json_int(
+        out, std::chrono::duration_cast<std::chrono::milliseconds>(event.wall.time_since_epoch()).count());
+    if (!event.verdict.empty()) {
+        out += R"(,"cause":)";
+        wire::append_json_string(out, event.verdict);
+    }
+    return out += '}';
+}
+
 std::string data_of(shell::ExecutionEvent const& event) {
+    if (event.kind == shell::ExecutionEvent::Kind::owner) return data_of_claim(event);
     std::string out = R"({"execution":)";
     wire::append_json_string(out, event.id);
     out += R"(,"label":)";
@@ -130,7 +147,8 @@ std::vector<http::Row> event_rows(Services& services) {
     row.path = "/execd/v1/events";
     row.operation_id = "executionEvents";
     row.doc =
-        "Events started, ended and oom of executions (?owner=), numbered; ?cursor= or Last-Event-ID "
+        "Events started, ended and oom of executions and claim of claims (?owner=), numbered; ?cursor= or "
+        "Last-Event-ID "
         "continues "
         "behind that number, 0 begins with the oldest that is kept; without either only news. First comes "
         "ready, "

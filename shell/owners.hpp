@@ -1,0 +1,29 @@
+// Owner: what everything that one owner (a claim) started has in common: its group with limits, and the gate
+// that lets new starts in or not. Executions keeps one record for each opened owner.
+//
+// Thread: the reactor.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "shell/cgroup.hpp"
+#include "shell/process_tree.hpp"
+
+namespace execd::shell {
+
+struct Owner {
+    enum class Gate { open, frozen, closed };
+    std::string name;
+    Gate gate = Gate::open;
+    /// Everything of it is below this one; null: none is to be had here.
+    std::shared_ptr<Cgroup> group;
+    /// What its processes join that need no group of their own: v2 wants processes in leaves only.
+    std::shared_ptr<Cgroup> leaf;
+    /// Limits that were asked for and are not in force.
+    std::vector<std::string> not_enforced;
+    /// Stopped one by one, because no group could: these and no others are continued.
+    std::vector<ProcessEntry> stopped;
+};
+
+}  // namespace execd::shell
