@@ -104,13 +104,14 @@ void FramedWorker::start() {
     } else {
         child.argv = {
             program_, "--no-warnings", "-e",
-            "var f=require('fs'),v=process.versions.node;if(parseInt(v,10)<18){var "
+            // In a function: a var here would be a global that no cell may declare again.
+            "(function(){var f=require('fs'),v=process.versions.node;if(parseInt(v,10)<18){var "
             "b='{\"t\":\"hello\",\"version\":"
             "\"'+v+'\",\"refusal\":\"Node '+v+' is too old: 18 is the oldest that works\"}';f.writeSync(4,"
             "Buffer.concat([Buffer.from([106,b.length,0,0,0]),Buffer.from(b)]));process.exit(3)}"
             "var s=f.readFileSync(5,'utf8');f.closeSync(5);(0,eval)(s)(require,function(m,o){return "
             "import(m,o)}," +
-                std::string(typescript_ ? "true" : "false") + ")"};
+                std::string(typescript_ ? "true" : "false") + ")})()"};
     }
     child.fds = {{out.write.get(), 1},
                  {err.write.get(), 2},

@@ -1,11 +1,11 @@
 // The Node worker of execd's native kernel: evaluates cells, knows no Jupyter. Node 18 and newer, no packages. One
-// function expression, called by the line in framed_worker.cpp with `require`, a function that imports, and whether cells
-// are TypeScript.
+// function expression, called through node_again.js by the line in framed_worker.cpp with `require`, a function that
+// imports, and whether cells are TypeScript.
 //
 // fd 3 brings requests, fd 4 takes events, both in frames (kernels/native/framed_worker.cpp); fd 1 and 2 are pipes for
 // child processes. Cells are evaluated by V8's own REPL mode, through an inspector session on this very thread: top-level
 // await, and const, let and class may be declared again.
-(function (require, importModule, typescript) {
+(function (declaringAgain, require, importModule, typescript) {
 'use strict'
 const fs = require('fs')
 const inspector = require('inspector')
@@ -300,6 +300,12 @@ function evaluate(expression, answer, extra) {
     })
   goScript.runInThisContext({ breakOnSigint: true, displayErrors: false })
 }
+function lexicalNames() {
+  let out = []
+  session.post('Runtime.globalLexicalScopeNames', {}, (e, r) => { out = r?.names ?? [] })
+  return out
+}
+const evaluateCell = declaringAgain(vm, walk, evaluate, lexicalNames)
 const evaluated = (expression, extra) => new Promise(done => evaluate(expression, done, extra))
 
 // ---- rich results
@@ -438,7 +444,7 @@ function execute(request) {
     if (/^\s*\{/.test(source) && !/;\s*$/.test(source)) {
       try { new vm.Script(`(${source.trim()}\n)`); expression = `(${source.trim()}\n)` } catch { /* a block */ }
     }
-    evaluate(`${expression}\n//# sourceURL=<cell ${request.count}>`, got => {
+    evaluateCell(expression, `\n//# sourceURL=<cell ${request.count}>`, got => {
       finished = true
       if (cell !== mine) return
       if ('error' in got) displays.then(() => end(mine, failure(got.error, got.details, expression)))
@@ -464,12 +470,13 @@ function watchForced() {
   forcer = new Worker(`
     const { workerData } = require('worker_threads')
     const { Socket } = require('net'), { Session } = require('inspector')
-    const session = new Session()
-    session.connectToMainThread()
     new Socket({ fd: 6, readable: true, writable: false }).on('data', words => {
       const seq = words.length >= 4 ? words.readInt32LE(words.length - 4) : 0
       if (seq === 0 || Atomics.load(workerData, 0) !== seq) return
-      if (Atomics.wait(workerData, 0, seq, 300) === 'timed-out') session.post('Runtime.terminateExecution')
+      if (Atomics.wait(workerData, 0, seq, 300) !== 'timed-out') return
+      const session = new Session() // not before: a process.exit() would say that it waits for this debugger
+      session.connectToMainThread()
+      session.post('Runtime.terminateExecution', () => session.disconnect())
     }).on('error', () => {})`, { eval: true, execArgv: [], workerData: shared, stdout: false, stderr: false })
   forcer.unref()
 }
@@ -494,7 +501,7 @@ async function complete(request) {
         for (const name of Object.getOwnPropertyNames(o)) names.add(name)
   } else {
     for (let o = globalThis; o; o = Object.getPrototypeOf(o)) for (const name of Object.getOwnPropertyNames(o)) names.add(name)
-    session.post('Runtime.globalLexicalScopeNames', {}, (e, r) => r?.names.forEach(n => names.add(n)))
+    lexicalNames().forEach(n => names.add(n))
     kWords.forEach(n => names.add(n))
   }
   const matches = [...names].filter(n => n.startsWith(word) && /^[\w$]+$/.test(n) && !/^__execd/.test(n)).sort().slice(0, 2000)
