@@ -61,6 +61,10 @@ Result<std::size_t> read_at(int fd, std::span<char> out, std::int64_t offset) {
         ssize_t const n =
             ::pread(fd, out.data() + done, out.size() - done, offset + static_cast<std::int64_t>(done));
         if (n < 0 && errno == EINTR) continue;
+        // A file that has something to say only later (/proc/kmsg): no limit of ours was reached.
+        if (n < 0 && errno == EAGAIN && done > 0) break;
+        if (n < 0 && errno == EAGAIN)
+            return fail(Code::unavailable, "read", "there is nothing to read now, only later");
         if (n < 0) return fail_errno("read", errno);
         if (n == 0) break;
         done += static_cast<std::size_t>(n);
