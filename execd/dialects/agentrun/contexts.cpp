@@ -109,17 +109,41 @@ struct Leaving {
     }
 };
 
-Task<Answer> result_of(State& state, ContextPtr context, std::shared_ptr<kernels::Run> run) {
+Task<Answer> result_of(State& state, ContextPtr context, std::shared_ptr<kernels::Run> run,
+                       kernels::RunOutcome outcome) {
     std::size_t const weight = run->log().bytes();
     auto const page = run->log().read(0, SIZE_MAX, SIZE_MAX);
     std::string text;
-    std::function<void()> write = [&state, &page, &text, &run, &context] {
-        ExecuteAnswer out = execute_answer(page, run->outcome());
+    std::function<void()> write = [&state, &page, &text, &outcome, &context] {
+        ExecuteAnswer out = execute_answer(page, outcome);
         out.context_id = context->id();
         wire::encode(out, state.dialect.writing(), text);
     };
     co_await do_work(state, weight, std::move(write));
     co_return Answer::bytes(200, "application/json", std::move(text));
+}
+
+/// Waits for the end of a run whose time counts from now, its wait behind others included (§10: a timeout is
+/// real, and the default contexts are shared by clients that know nothing of each other). False: this daemon
+/// ends. From where it begins the room counts on its own, and kills what heeds no interrupt.
+Task<bool> until_over(State& state, Context& context, kernels::Run& run, bool waits, bool& late) {
+    Clock& clock = state.services.loop.clock();
+    Duration const limit = run.spec().timeout;
+    Deadline const own = waits && limit > Duration::zero() ? Deadline::in(clock, limit) : Deadline::never();
+    bool const ended = co_await run.wait(clock, own);
+    if (ended || !own.passed(clock)) co_return ended;
+    late = true;
+    (void)context.cancel(run.id());
+    co_return co_await run.wait(clock, Deadline::never());
+}
+
+kernels::RunOutcome outcome_of(kernels::Run const& run, bool late) {
+    kernels::RunOutcome out = run.outcome();
+    if (!late || out.kind == kernels::RunOutcome::Kind::ok) return out;
+    out.kind = kernels::RunOutcome::Kind::timed_out;
+    out.why = run.started() ? "the time for this run was over, its wait for other runs included"
+                            : "the time for this run was over before other runs of its context had ended";
+    return out;
 }
 
 Task<Result<Answer>> execute(State& state, Call& call, ExecuteRequest request) {
@@ -139,14 +163,16 @@ Task<Result<Answer>> execute(State& state, Call& call, ExecuteRequest request) {
     kernels::RunSpec spec;
     spec.code = std::move(request.code);
     spec.timeout = limit_of(request.timeout);
+    bool const waits = (*context)->current() != nullptr || (*context)->queued() > 0;
     auto run = (*context)->submit(std::move(spec));
     if (!run) co_return Failure(run.error());
     // From here on the code may have begun: no status but 200 (§4.3).
     Leaving leaving{*context, *run};
-    bool const ended = co_await (*run)->wait(state.services.loop.clock(), Deadline::never());
+    bool late = false;
+    bool const ended = co_await until_over(state, **context, **run, waits, late);
     leaving.stays = !ended;
     if (!ended) co_return fail(Code::cancelled, "execute");
-    co_return co_await result_of(state, *context, *run);
+    co_return co_await result_of(state, *context, *run, outcome_of(**run, late));
 }
 
 }  // namespace
