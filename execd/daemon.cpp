@@ -25,6 +25,7 @@
 #include "execd/http/proxy.hpp"
 #include "execd/http/server.hpp"
 #include "execd/kernel_environment.hpp"
+#include "execd/readiness.hpp"
 #include "execd/self_proxy.hpp"
 #include "execd/services.hpp"
 #include "fs/executor.hpp"
@@ -44,7 +45,8 @@ namespace {
 using Signals = asio::basic_signal_set<Executor>;
 
 constexpr int kForced = 3;  // exit status: stopped as told, but something had to be cut
-constexpr std::string_view kBeingMade = "kernel python is being made ready";
+constexpr auto kHeed = std::chrono::milliseconds(500);  // for interrupted runs to end by themselves
+constexpr auto kLastWords = std::chrono::seconds(2);
 constexpr auto kTerminalGrace = std::chrono::milliseconds(500);
 
 // The daemon needs a descriptor for each connection and child; children get the limit that we were started
@@ -140,6 +142,7 @@ class Daemon {
     Task<void> until_signal();
     Task<void> check_spawn();
     Task<void> prewarm();
+    Task<void> end_work(Deadline at);
 
     Config const& config_;
     RealClock clock_;
@@ -176,12 +179,14 @@ class Daemon {
 Result<void> Daemon::build_routes() {
     std::vector<http::Row> rows;
     append(rows, own::rows(services_));
-    append(rows, opensandbox::rows(services_));
+    auto more = opensandbox::rows(services_);
+    for (auto& row : more) row.dialect = &opensandbox_;  // of /files itself it has one method only
+    append(rows, std::move(more));
     append(rows, agentrun::rows(services_, agentrun_));
     std::vector<http::Ownership> owners;
     owners.push_back({"", &opensandbox_});
     for (char const* prefix : {"/ping", "/command", "/code", "/session", "/directories", "/metrics", "/pty",
-                               "/ready", "/internal", "/files", "/proxy", "/v1"})
+                               "/ready", "/internal", "/files/", "/proxy", "/v1"})
         owners.push_back({prefix, &opensandbox_});
     // Paths that no mounted dialect owns answer as OpenSandbox's 404, the plainest.
     for (auto const prefix : agentrun::owned_paths()) owners.push_back({std::string(prefix), &agentrun_});
@@ -274,6 +279,28 @@ Task<void> Daemon::prewarm() {
     }
 }
 
+// Who still waits for a run or a command when the drain time is over gets what there is of it as an answer: a
+// connection that is cut looks like a failure of the network, and such a call is made again.
+Task<void> Daemon::end_work(Deadline at) {
+    bool const due = co_await clock_.sleep_until(at);
+    if (!due) co_return;
+    status_ = kForced;
+    log::info("drain.over", {{"contexts", contexts_->size()}, {"executions", executions_.list().size()}});
+    for (auto const& run : executions_.list())
+        if (run->running() && run->label() != "kernel" && run->label() != "zygote") run->request_stop(kHeed);
+    bool busy = false;
+    for (auto const& context : contexts_->list()) {
+        for (auto const& run : context->runs()) {
+            if (run->state() == kernels::RunState::finished) continue;
+            busy = true;
+            (void)context->cancel(run->id());
+        }
+    }
+    if (!busy) co_return;
+    co_await clock_.sleep_for(kHeed);
+    co_await contexts_->close(Deadline::in(clock_, kLastWords));
+}
+
 Task<void> Daemon::until_signal() {
     auto [ec, number] = co_await signals_.async_wait(kAsTuple);
     if (ec) co_return;
@@ -285,7 +312,8 @@ Task<void> Daemon::until_signal() {
     co_await terminals_.close_all(kTerminalGrace);
     // Streams of running work end with that work: both have the drain time.
     Deadline const deadline = Deadline::in(clock_, config_.drain);
-    co_await server_->drain(deadline);
+    work_.spawn("end work", end_work(deadline));
+    co_await server_->drain(Deadline(deadline.at() + kLastWords));
     if (server_->cut()) status_ = kForced;
     auto const stragglers = co_await work_.close(Deadline::in(clock_, std::chrono::seconds(2)));
     if (!stragglers.empty()) status_ = kForced;

@@ -1,6 +1,7 @@
 // GET /health (contracts/agentrun.md §6): 200 while the process lives, because clients read `status` outside
 // of any try; the same route answers every other system's liveness probe (DESIGN §1).
 #include "execd/dialects/agentrun/parts.hpp"
+#include "execd/readiness.hpp"
 #include "execd/version.hpp"
 
 namespace execd::agentrun {
@@ -10,9 +11,11 @@ namespace {
 Result<http::Answer> health(State& state, http::Call&) {
     Readiness const& readiness = state.services.readiness;
     HealthBody body;
-    body.status = readiness.ready() ? "ok" : "starting";
-    body.code = readiness.ready() ? "OK" : "STARTING";
-    body.message = readiness.ready() ? "ready" : "starting";
+    // A client waits until the status is "ok": what will never come up is no reason to wait.
+    bool const starting = still_starting(readiness);
+    body.status = starting ? "starting" : "ok";
+    body.code = starting ? "STARTING" : "OK";
+    body.message = starting ? "starting" : readiness.ready() ? "ready" : "ready without";
     for (auto const& what : readiness.missing) body.message += ": " + what;
     body.version = version();
     body.timestamp = stamp_of(state.services.loop.clock().wall());
