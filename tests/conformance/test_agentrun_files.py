@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+from agentrun.utils.exception import ClientError
 
 from harness import agentrun
 from harness.wire import build
@@ -229,3 +230,14 @@ def test_many_at_once(daemon, work):
     for thread in threads:
         thread.join()
     assert said == [True] * 8
+
+
+def test_a_file_too_large_to_read_says_the_limit_and_the_way_out(daemon, sb, call, work):
+    with open(work / "large", "wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(ClientError) as caught:
+        call(sb.file, "read", path=str(work / "large"))
+    error = caught.value
+    assert (error.status_code, error.error_code) == (413, "PAYLOAD_TOO_LARGE")
+    for part in (str(work / "large"), "67108865", "67108864", "/filesystem/download"):
+        assert part in error.message, error.message

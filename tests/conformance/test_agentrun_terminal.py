@@ -1,9 +1,10 @@
-"""AgentRun's terminal: agentrun.md 2.5. The warning and the end of a silent client are tested in virtual time
-(tests/unit/execd/agentrun_test.cpp)."""
+"""AgentRun's terminal: agentrun.md 2.5. When a silent client is warned and sent away is tested in virtual time
+(tests/unit/execd/agentrun_test.cpp), and with EXECD_TEST_FULL on a real socket."""
 
 import json
 import os
 import struct
+import time
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -83,6 +84,20 @@ def test_leaving_kills_the_shell_at_once(daemon):
         pid = int(seen.rsplit("pid=", 1)[1].split(".")[0])
         assert os.path.exists(f"/proc/{pid}")
     processes.eventually(lambda: not os.path.exists(f"/proc/{pid}"), what="the shell has ended")
+
+
+if os.environ.get("EXECD_TEST_FULL"):  # a client is silent for two minutes
+    def test_a_silent_client_is_warned_and_sent_away(daemon):
+        with open_terminal(daemon) as socket:
+            begun = time.monotonic()
+            frames = []
+            with pytest.raises(ConnectionClosed) as caught:
+                while True:
+                    frames.append((json.loads(socket.recv(130)), time.monotonic() - begun))
+            closed = time.monotonic() - begun
+        told = [(frame["type"], at) for frame, at in frames if frame["type"] not in ("output", "connectionEstablished")]
+        assert [kind for kind, _ in told] == ["timeoutWarning", "connectionClosing"], told
+        assert 89 < told[0][1] < 100 and 119 < closed < 130 and caught.value.rcvd.code == 1000, (told, closed)
 
 
 def test_what_is_no_handshake_or_protocol_is_refused(daemon):

@@ -95,20 +95,25 @@ def test_a_read_only_mount(daemon, work):
         assert os.listdir(fixed) == ["file"] and (fixed / "file").read_text() == "old"
 
 
-def test_a_file_deleted_while_it_is_sent_arrives_whole(daemon, work):
+DOWNLOADS = pytest.mark.parametrize("route", ["/files/download", "/filesystem/download"])
+
+
+@DOWNLOADS
+def test_a_file_deleted_while_it_is_sent_arrives_whole(daemon, work, route):
     content = os.urandom(1 << 20) * 24
     (work / "big").write_bytes(content)
     with daemon.wire() as wire:
-        wire.send(build("GET", query("/files/download", path=f"{work}/big"), daemon.headers))
+        wire.send(build("GET", query(route, path=f"{work}/big"), daemon.headers))
         wire.head()
         (work / "big").unlink()
         assert wire.exactly(len(content)) == content
 
 
-def test_a_file_that_grows_while_it_is_sent_arrives_as_it_was(daemon, work):
+@DOWNLOADS
+def test_a_file_that_grows_while_it_is_sent_arrives_as_it_was(daemon, work, route):
     content = os.urandom(1 << 20) * 24
     (work / "log").write_bytes(content)
-    target = query("/files/download", path=f"{work}/log")
+    target = query(route, path=f"{work}/log")
     with daemon.wire() as wire:
         wire.send(build("GET", target, daemon.headers))
         assert wire.head().header("Content-Length") == str(len(content))
@@ -116,6 +121,9 @@ def test_a_file_that_grows_while_it_is_sent_arrives_as_it_was(daemon, work):
             log.write(b"more" * 1000)
         assert wire.exactly(len(content)) == content
         # The connection goes on, and who follows the file asks for what has come since.
+        if route == "/filesystem/download":  # in AgentRun there are no ranges: all of it
+            assert wire.request("GET", target, daemon.headers).body == content + b"more" * 1000
+            return
         answer = wire.request("GET", target, [("Range", f"bytes={len(content)}-"), *daemon.headers])
         assert (answer.status, answer.body) == (206, b"more" * 1000)
         assert answer.header("Content-Range") == f"bytes {len(content)}-{len(content) + 3999}/{len(content) + 4000}"
@@ -155,10 +163,11 @@ def test_a_dead_mount_holds_only_its_own(daemon, work):
             wire.reset()
 
 
-def test_a_file_cut_while_it_is_sent_does_not_look_whole(daemon, work):
+@DOWNLOADS
+def test_a_file_cut_while_it_is_sent_does_not_look_whole(daemon, work, route):
     (work / "big").write_bytes(bytes(64 << 20))
     with daemon.wire() as wire:
-        wire.send(build("GET", query("/files/download", path=f"{work}/big"), daemon.headers))
+        wire.send(build("GET", query(route, path=f"{work}/big"), daemon.headers))
         wire.head()
         os.truncate(work / "big", 1000)
         received = 0
@@ -169,9 +178,23 @@ def test_a_file_cut_while_it_is_sent_does_not_look_whole(daemon, work):
     assert daemon.call("GET", "/ping").status == 200
 
 
+@DOWNLOADS
+def test_a_client_that_leaves_its_download_leaves_nothing(daemon, work, route):
+    (work / "big").write_bytes(bytes(24 << 20))
+    before = processes.open_fds(daemon.pid)
+    for _ in range(5):
+        with daemon.wire() as wire:
+            wire.send(build("GET", query(route, path=f"{work}/big"), daemon.headers))
+            wire.head()
+            wire.reset()
+    processes.eventually(lambda: processes.open_fds(daemon.pid) <= before, what="no descriptor left")
+    assert daemon.call("GET", "/ping").status == 200
+
+
+@DOWNLOADS
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
-def test_devices_are_no_downloads(daemon, device):
-    answer = daemon.call("GET", query("/files/download", path=device))
+def test_devices_are_no_downloads(daemon, device, route):
+    answer = daemon.call("GET", query(route, path=device))
     assert answer.status in (400, 500), answer
 
 

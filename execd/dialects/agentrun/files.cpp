@@ -48,7 +48,11 @@ Task<Result<Answer>> read_file(State& state, Call&, PathQuery query) {
     if (!path) co_return Failure(path.error());
     fs::ReadText op(*path);
     op.base64_if_binary = true;
+    std::uint64_t const limit = op.max_size;
     auto text = co_await state.services.files->run(std::move(op));
+    if (!text && text.error().code == Code::too_large)
+        text.error().detail += "; more than " + std::to_string(limit) +
+                               " bytes cannot be read in one answer: use GET /filesystem/download";
     if (!text) co_return Failure(text.error());
     auto entry = co_await look_at(state, *path);
     if (!entry) co_return Failure(entry.error());

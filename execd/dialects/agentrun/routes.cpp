@@ -108,8 +108,10 @@ Task<Answer> render(State& state, wire::Ops const& ops, void const* value, std::
 }
 
 std::span<std::string_view const> owned_paths() {
-    static constexpr std::array<std::string_view, 8> kPaths{
-        "/health", "/contexts", "/filesystem", "/processes", "/recordings", "/ws", "/static", "/sandboxes"};
+    // What lies below /files is OpenSandbox's ("/files/").
+    static constexpr std::array<std::string_view, 9> kPaths{"/health",     "/contexts",  "/files",
+                                                            "/filesystem", "/processes", "/recordings",
+                                                            "/ws",         "/static",    "/sandboxes"};
     return kPaths;
 }
 
