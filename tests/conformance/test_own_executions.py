@@ -152,6 +152,57 @@ def test_endings(daemon):
     assert verdict["kind"] == "exited" and verdict["output_open"] is True
 
 
+def limited(daemon, **limits):
+    """Whether such a limit is in force on this machine."""
+    return not run(daemon, shell="true", limits=limits)["not_enforced"]
+
+
+def test_limits_of_memory(daemon):
+    if not limited(daemon, memory=64 << 20):
+        view = run(daemon, shell="true", limits={"memory": 64 << 20})
+        assert view["not_enforced"] == ["memory"]
+        pytest.skip("cgroup memory limits cannot be made here")
+    events = Events(daemon)
+    events.next()
+    size = 200_000_000
+    view = run(daemon, shell=f"head -c {size} /dev/zero | tail -c {size} >/dev/null; exit ${{PIPESTATUS[1]}}",
+               limits={"memory": 32 << 20})
+    assert view["not_enforced"] == [] and view["verdict"]["kind"] == "oom_killed"
+    assert 16 << 20 < view["verdict"]["peak_memory"]
+    told = [events.of(view["id"])["event"] for _ in range(3)]
+    assert told == ["started", "oom", "ended"]
+
+
+def test_a_fork_bomb_inside_its_limit(daemon):
+    if not limited(daemon, pids=20):
+        pytest.skip("cgroup pids limits cannot be made here")
+    id_ = new_id()
+    put(daemon, id_, shell="bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 1000", limits={"pids": 20})
+    assert daemon.call("GET", "/ping").status == 200
+    assert output(daemon, run(daemon, shell="echo alive")["id"]) == b"alive\n"
+    assert daemon.call("DELETE", query(f"{ROOT}/{id_}", grace_ms=0)).json()["verdict"]["kind"] == "cancelled"
+
+
+def test_a_limit_of_cpu(daemon):
+    if not limited(daemon, cpu=0.1):
+        pytest.skip("cgroup cpu limits cannot be made here")
+    verdict = run(daemon, shell="while :; do :; done", limits={"cpu": 0.1}, timeout_ms=700)["verdict"]
+    assert verdict["kind"] == "timed_out" and verdict["user_ms"] + verdict["system_ms"] < 400
+
+
+def test_the_last_byte_comes_before_the_end(daemon):
+    """KER process.go (PEERS 6.1): 10 MB, two late readers, the end is told when all was written."""
+    events = Events(daemon)
+    events.next()
+    id_ = new_id()
+    put(daemon, id_, argv=["/bin/sh", "-c", "head -c 10000000 /dev/zero; printf end"])
+    assert [events.of(id_)["event"] for _ in range(2)] == ["started", "ended"]
+    assert daemon.call("GET", f"{ROOT}/{id_}").json()["streams"]["stdout"]["written"] == 10_000_003
+    for _ in range(2):
+        text = output(daemon, id_, follow="true")
+        assert len(text) == 10_000_003 and text.endswith(b"\0end")
+
+
 def test_spec_fields_reach_the_child(daemon):
     view = run(daemon, shell="pwd; umask; ulimit -n; echo $A-$HOME; nice; cat", cwd="/usr", umask="027", nice=3,
                envs={"A": "x"}, limits={"open_files": 77}, input="from stdin")
