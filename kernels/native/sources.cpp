@@ -15,7 +15,8 @@
 EXECD_EMBED(execd_worker_bash, EXECD_FILE("bash.sh"))
 EXECD_EMBED(execd_worker_python,
             EXECD_FILE("python.py") EXECD_FILE("python_show.py") EXECD_FILE("python_cells.py"))
-EXECD_EMBED(execd_worker_node, EXECD_FILE("node_again.js") EXECD_FILE("node.js") ".ascii \")\"\n")
+EXECD_EMBED(execd_worker_node,
+            EXECD_FILE("node_again.js") EXECD_FILE("node.js") EXECD_FILE("node_text.js") ".ascii \")\"\n")
 
 namespace execd::kernels::native {
 

@@ -1,6 +1,6 @@
 // The Node worker of execd's native kernel: evaluates cells, knows no Jupyter. Node 18 and newer, no packages. One
 // function expression, called through node_again.js by the line in framed_worker.cpp with `require`, a function that
-// imports, and whether cells are TypeScript.
+// imports, and whether cells are TypeScript. Its end is in node_text.js, which is read right after this file.
 //
 // fd 3 brings requests, fd 4 takes events, both in frames (kernels/native/framed_worker.cpp); fd 1 and 2 are pipes for
 // child processes. Cells are evaluated by V8's own REPL mode, through an inspector session on this very thread: top-level
@@ -15,6 +15,7 @@ const util = require('util')
 const vm = require('vm')
 const { Writable } = require('stream')
 const { pathToFileURL } = require('url')
+const { promiseHooks } = require('v8')
 
 const kDisplay = Symbol.for('Jupyter.display')
 const kTake = Symbol.for('execd.take')
@@ -88,9 +89,8 @@ let requireCwd
 function refreshRequire() {
   let cwd
   try { cwd = process.cwd() } catch { return }
-  if (cwd === requireCwd) return
+  if (cwd !== requireCwd) globalThis.require = cellRequire()
   requireCwd = cwd
-  globalThis.require = cellRequire()
 }
 function cellImport(specifier, options) {
   const text = String(specifier)
@@ -118,9 +118,10 @@ Object.defineProperty(globalThis, '__execd_meta', { get: () => ({ url: pathToFil
 
 // ---- TypeScript
 
+// {strip: a function} or {why: words}.
 function findTypescript() {
-  if (typeof Module.stripTypeScriptTypes === 'function') {
-    return code => {
+  if (typeof Module.stripTypeScriptTypes === 'function' && process.config.variables.node_use_amaro !== false) {
+    const strip = code => {
       try {
         return Module.stripTypeScriptTypes(code, { mode: 'transform' })
       } catch (e) {
@@ -128,18 +129,27 @@ function findTypescript() {
         throw Object.assign(new SyntaxError(e.message), { stack: undefined })
       }
     }
+    return { strip }
   }
   const places = [process.cwd(), path.resolve(process.execPath, '../../lib'), '/usr/lib', '/usr/local/lib', '/usr/share/nodejs']
-  let found
+  let about
   try {
-    found = require.resolve('typescript', { paths: places })
+    about = require.resolve('typescript/package.json', { paths: places })
   } catch {
-    if (fs.existsSync('/usr/share/nodejs/typescript')) found = '/usr/share/nodejs/typescript'
+    about = '/usr/share/nodejs/typescript/package.json'
   }
-  if (!found) return undefined
+  let version
+  try {
+    version = JSON.parse(fs.readFileSync(about, 'utf8')).version
+  } catch {
+    return { why: `Node ${process.versions.node} cannot strip types (22.13 can) and no package 'typescript' is installed` }
+  }
+  // From 7 on it is a program of its own: nothing of it runs in Node.
+  if (parseInt(version) > 6)
+    return { why: `Node ${process.versions.node} cannot strip types (22.13 can) and the package 'typescript' ${version} is none for Node (6 is)` }
   let ts
-  return code => {
-    ts ??= require(found)
+  const strip = code => {
+    ts ??= require(path.dirname(about))
     const newer = parseInt(ts.version) >= 5
     const done = ts.transpileModule(code, {
       reportDiagnostics: true,
@@ -152,110 +162,7 @@ function findTypescript() {
     if (bad) throw Object.assign(new SyntaxError(ts.flattenDiagnosticMessageText(bad.messageText, '\n')), { stack: undefined })
     return done.outputText
   }
-}
-
-// ---- sources
-
-// Walks code and leaves out strings, comments, templates and regular expressions: word(at, text, depth) for each word.
-function walk(source, word) {
-  const templates = []
-  let depth = 0
-  let before = '' // the last token's last character, or the last word
-  for (let at = 0; at < source.length;) {
-    const c = source[at]
-    if (c === '/' && source[at + 1] === '/') {
-      at = (source.indexOf('\n', at) + 1 || source.length + 1) - 1
-    } else if (c === '/' && source[at + 1] === '*') {
-      const end = source.indexOf('*/', at + 2)
-      if (end < 0) return { depth, open: true }
-      at = end + 2
-    } else if (c === "'" || c === '"') {
-      for (++at; at < source.length && source[at] !== c && source[at] !== '\n'; ++at) if (source[at] === '\\') ++at
-      ++at
-      before = c
-    } else if (c === '`' || (c === '}' && templates.length && templates[templates.length - 1] === depth)) {
-      if (c === '}') templates.pop()
-      for (++at; at < source.length && source[at] !== '`'; ++at) {
-        if (source[at] === '\\') ++at
-        else if (source[at] === '$' && source[at + 1] === '{') break
-      }
-      if (at >= source.length) return { depth, open: true }
-      if (source[at] === '$') {
-        templates.push(depth)
-        at += 2
-        before = '{'
-      } else {
-        ++at
-        before = '`'
-      }
-    } else if (c === '/' && (/^[=(,:;!&|?{}+\-*%<>~^[]?$/.test(before) || /^(return|typeof|case|in|of|await|delete|void)$/.test(before))) {
-      let set = false
-      for (++at; at < source.length && source[at] !== '\n' && (set || source[at] !== '/'); ++at) {
-        if (source[at] === '\\') ++at
-        else if (source[at] === '[') set = true
-        else if (source[at] === ']') set = false
-      }
-      ++at
-      before = 'x'
-    } else if (/[\w$\u0080-\uffff]/.test(c)) {
-      const from = at
-      while (at < source.length && /[\w$\u0080-\uffff]/.test(source[at])) ++at
-      const text = source.slice(from, at)
-      if (before !== '.') at = word(from, text, depth) ?? at
-      before = text
-    } else {
-      if ('([{'.includes(c)) ++depth
-      if (')]}'.includes(c)) --depth
-      if (!/\s/.test(c)) before = c
-      ++at
-    }
-  }
-  return { depth, open: templates.length > 0 }
-}
-
-const kImport = /import\s*(type\s+)?(?:([\w$]+)\s*,?\s*)?(?:\*\s*as\s+([\w$]+)\s*|\{([^}]*)\}\s*)?(?:from\s*)?(['"])((?:(?!\5).)+)\5(?:\s*(?:with|assert)\s*(\{[^}]*\}))?[ \t]*;?/y
-
-// Static imports become awaited ones, `export` falls away: a cell is no module.
-function scripted(source) {
-  if (!/\b(import|export)\b/.test(source)) return source
-  const edits = []
-  walk(source, (at, word, depth) => {
-    if (word === 'import') {
-      const next = /\s*(.)/y
-      next.lastIndex = at + 6
-      const c = next.exec(source)?.[1]
-      if (c === '(') edits.push([at, at + 6, '__execd_import'])
-      else if (c === '.') edits.push([at, source.indexOf('meta', at) + 4, '__execd_meta'])
-      else if (depth === 0) {
-        kImport.lastIndex = at
-        const m = kImport.exec(source)
-        if (!m) return
-        const call = `await __execd_import(${JSON.stringify(m[6])}${m[7] ? `, { with: ${m[7]} }` : ''})`
-        const names = []
-        if (m[2]) names.push(`default: ${m[2]}`)
-        if (m[4]) names.push(...m[4].split(',').map(n => n.trim()).filter(n => n && !/^type\s/.test(n)).map(n => n.replace(/\s+as\s+/, ': ')))
-        let text = `${call};`
-        if (m[1]) text = ''
-        else if (m[3]) text = `const ${m[3]} = ${call};` + (m[2] ? `const ${m[2]} = ${m[3]}.default;` : '')
-        else if (m[2] || m[4] !== undefined) text = `const { ${names.join(', ')} } = ${call};`
-        const lines = source.slice(at, kImport.lastIndex).split('\n').length - 1
-        edits.push([at, kImport.lastIndex, text + '\n'.repeat(lines)])
-        return kImport.lastIndex
-      }
-    } else if (word === 'export' && depth === 0) {
-      const rest = /export\s+(?:default\s+)?(?=\S)(\{[^}]*\}\s*;?)?/y
-      rest.lastIndex = at
-      const m = rest.exec(source)
-      if (m) edits.push([at, rest.lastIndex, ''])
-    }
-  })
-  let out = ''
-  let from = 0
-  for (const [a, b, text] of edits) {
-    out += source.slice(from, a) + text
-    from = b
-  }
-  return out + source.slice(from)
+  return { strip }
 }
 
 // ---- evaluation
@@ -268,6 +175,12 @@ function connect() {
   process.once('exit', () => session.disconnect()) // or Node waits for the debugger that we are
   session.post('Runtime.evaluate', { expression: 'globalThis' }, (e, r) => { worldId = r.result.objectId })
 }
+// Node handles SIGINT while a script with breakOnSigint runs, and each time it begins or ends with that there is an instant
+// in which the signal would end the process. So Node's watchdog, which counts its users, is held from now on: a SIGINT that
+// meets no script does nothing.
+const watchdog = process.binding('contextify')
+watchdog.startSigintWatchdog()
+
 let taken
 Object.defineProperty(globalThis, kTake, { value: x => { taken = x } })
 
@@ -286,19 +199,40 @@ function valueOf(remote) {
 }
 
 const goScript = new vm.Script("globalThis[Symbol.for('execd.go')]()")
+// The promises of cells that are not over. What nobody holds, as that of a cell which awaits a promise that nobody settles,
+// goes with the next garbage collection, and V8 reports that from within it: Node 22 ends there.
+const unsettled = new Set()
+let unbegun = false // a cell has come and not begun
 let go
 Object.defineProperty(globalThis, Symbol.for('execd.go'), { value: () => go() })
 
 // Calls back once, with {value} or {error, details}; throws when SIGINT comes while the first, synchronous part runs.
 function evaluate(expression, answer, extra) {
-  go = () => session.post('Runtime.evaluate', { expression, replMode: true, awaitPromise: true, objectGroup: 'cell', ...extra },
-    (failed, reply) => {
-      if (failed) return answer({ error: new Error(failed.message) })
-      const { exceptionDetails: details } = reply
-      if (details) return answer({ error: details.exception ? valueOf(details.exception) : new Error(details.text), details })
-      answer({ value: valueOf(reply.result) })
+  let held
+  const take = (failed, reply) => {
+    unsettled.delete(held)
+    if (failed) return answer({ error: Object.assign(new Error(failed.message), { code: failed.code }) })
+    const { exceptionDetails: details } = reply
+    if (details) return answer({ error: details.exception ? valueOf(details.exception) : new Error(details.text), details })
+    answer({ value: valueOf(reply.result) })
+  }
+  go = () => {
+    if (unbegun) event({ t: 'begin' }) // from here on SIGINT is looked for
+    unbegun = false
+    const stop = promiseHooks.onInit(promise => {
+      stop()
+      unsettled.add(held = promise)
     })
-  goScript.runInThisContext({ breakOnSigint: true, displayErrors: false })
+    session.post('Runtime.evaluate', { expression, replMode: true, awaitPromise: true, objectGroup: 'cell', ...extra }, take)
+    stop()
+  }
+  const theirs = process.listenerCount('SIGINT') > 0 // a cell's: Node takes them off while a script runs
+  if (theirs) watchdog.stopSigintWatchdog()
+  try {
+    goScript.runInThisContext({ breakOnSigint: true, displayErrors: false })
+  } finally {
+    if (theirs) watchdog.startSigintWatchdog()
+  }
 }
 function lexicalNames() {
   let out = []
@@ -399,6 +333,7 @@ function failure(error, details, source) {
 function end(mine, reply) {
   if (cell !== mine) return // it was interrupted
   cell = undefined
+  unbegun = false
   Atomics.store(shared, 0, 0)
   Atomics.notify(shared, 0)
   session.post('Runtime.releaseObjectGroup', { objectGroup: 'cell' })
@@ -430,7 +365,7 @@ async function succeed(mine, value) {
 function execute(request) {
   const mine = cell = { request }
   Atomics.store(shared, 0, request.seq)
-  event({ t: 'begin' })
+  unbegun = true
   displays = Promise.resolve()
   refreshRequire()
   let source = request.code
@@ -456,28 +391,28 @@ function execute(request) {
   }
 }
 
-// SIGINT while something is awaited: the cell is over; what it waits for is not taken back.
-process.on('SIGINT', () => {
-  if (cell) end(cell, failure(new Interrupted()))
-})
-
-// A loop behind an await is run by the event loop, which looks at no signals then. A second thread, made when a cell
-// first awaits, hears of interrupts by fd 6 (the cell's seq, 4 bytes) and stops what does not stop by itself.
+// An interrupt while something is awaited: the cell is over; what it waits for is not taken back. A second thread, made
+// when a cell first awaits, hears of it by fd 6 (the cell's seq, 4 bytes), tells this one, and stops a loop behind an
+// await, which the event loop runs.
 let forcer
 function watchForced() {
   if (forcer) return
   const { Worker } = require('worker_threads')
   forcer = new Worker(`
-    const { workerData } = require('worker_threads')
+    const { parentPort, workerData } = require('worker_threads')
     const { Socket } = require('net'), { Session } = require('inspector')
     new Socket({ fd: 6, readable: true, writable: false }).on('data', words => {
       const seq = words.length >= 4 ? words.readInt32LE(words.length - 4) : 0
       if (seq === 0 || Atomics.load(workerData, 0) !== seq) return
+      parentPort.postMessage(seq)
       if (Atomics.wait(workerData, 0, seq, 300) !== 'timed-out') return
       const session = new Session() // not before: a process.exit() would say that it waits for this debugger
       session.connectToMainThread()
       session.post('Runtime.terminateExecution', () => session.disconnect())
     }).on('error', () => {})`, { eval: true, execArgv: [], workerData: shared, stdout: false, stderr: false })
+  forcer.on('message', seq => {
+    if (cell?.request.seq === seq) end(cell, failure(new Interrupted()))
+  })
   forcer.unref()
 }
 
@@ -555,19 +490,11 @@ async function answer(request) {
 
 // ---- the loop
 
-const strip = typescript ? findTypescript() : undefined
-event({
-  t: 'hello',
-  version: process.versions.node,
-  refusal: typescript && !strip ? `Node ${process.versions.node} cannot strip types (22.13 can) and no package 'typescript' is installed` : ''
-})
+const { strip, why } = typescript ? findTypescript() : {}
+event({ t: 'hello', version: process.versions.node, refusal: why ?? '' })
 connect()
 refreshRequire()
-globalThis.module = undefined
-delete globalThis.module
-delete globalThis.exports
-delete globalThis.__filename
-delete globalThis.__dirname
+for (const name of ['module', 'exports', '__filename', '__dirname']) delete globalThis[name]
 
 const { Socket } = require('net')
 const requests = new Socket({ fd: 3, readable: true, writable: false })
@@ -586,4 +513,3 @@ requests.on('data', data => {
 })
 requests.on('end', () => process.reallyExit(0))
 requests.on('error', () => process.reallyExit(1))
-})
