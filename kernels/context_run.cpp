@@ -1,4 +1,6 @@
 // The part of Context that performs runs.
+#include <sys/stat.h>
+
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "kernels/context.hpp"
@@ -81,6 +83,15 @@ Task<Result<void>> Context::place(Run const& run) {
         co_return fail(
             Code::not_supported, "run.place",
             "kernel '" + kernelspec_.name + "' cannot take a directory or environment for one run");
+    if (wanted.cwd) {  // a cell would only say that it failed
+        auto look = [path = *wanted.cwd] {
+            struct stat info {};
+            if (::stat(path.c_str(), &info) != 0) return errno;
+            return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
+        };
+        int const number = co_await loop_->pool().run(Lane::metadata, std::move(look));
+        if (number != 0) co_return fail_errno("run.place", number, *wanted.cwd);
+    }
     co_return co_await kernel_->client().silent(code->apply, Deadline::in(loop_->clock(), kPlaceTime));
 }
 

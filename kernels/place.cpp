@@ -87,12 +87,13 @@ PlaceCode bash_code(Place const& place) {
 PlaceCode javascript_code(Place const& place) {
     PlaceCode out;
     out.apply = "globalThis.__execdUndo = {cwd: process.cwd(), env: {}};";
+    // First of all: where it fails nothing has changed.
+    if (place.cwd) out.apply += "process.chdir(" + literal(*place.cwd) + ");";
     for (auto const& [name, value] : place.env) {
         auto const key = "process.env[" + literal(name) + "]";
         out.apply += "globalThis.__execdUndo.env[" + literal(name) + "] = " + key + "; " + key + " = " +
                      literal(value) + ";";
     }
-    if (place.cwd) out.apply += "process.chdir(" + literal(*place.cwd) + ");";
     out.undo =
         "for (const [k, v] of Object.entries(globalThis.__execdUndo.env)) "
         "{ if (v === undefined) delete process.env[k]; else process.env[k] = v; } "
@@ -108,12 +109,12 @@ std::string python_literal(std::string_view text) {
 PlaceCode python_code(Place const& place) {
     PlaceCode out;
     out.apply = "import os as __execd_os\n__execd_undo = [__execd_os.getcwd(), {}]\n";
+    if (place.cwd) out.apply += "__execd_os.chdir(" + python_literal(*place.cwd) + ")\n";
     for (auto const& [name, value] : place.env) {
         auto const key = python_literal(name);
         out.apply += "__execd_undo[1][" + key + "] = __execd_os.environ.get(" + key +
                      ")\n__execd_os.environ[" + key + "] = " + python_literal(value) + "\n";
     }
-    if (place.cwd) out.apply += "__execd_os.chdir(" + python_literal(*place.cwd) + ")\n";
     out.undo =
         "for __execd_k, __execd_v in __execd_undo[1].items():\n"
         "    if __execd_v is None:\n        __execd_os.environ.pop(__execd_k, None)\n"

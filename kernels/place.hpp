@@ -2,7 +2,8 @@
 //  - ipykernel: a message type of our own on the shell channel, `execd_place_request`, whose handler one
 //  silent cell
 //    installs at first use. It is ordered with the run that follows and gives back what is to be restored.
-//  - bash, R, JavaScript: a silent cell whose values are literals of the language, quoted here.
+//  - bash, R, JavaScript, Python without ipykernel: a silent cell whose values are literals of the language,
+//  quoted here.
 //  - others cannot: Code::not_supported.
 // Pure.
 #pragma once
