@@ -85,7 +85,7 @@ shell::SpillStore::Options spill_options(Config const& config) {
 
 kernels::Contexts::Options kernel_options(Config const& config, shell::Environment const& environment) {
     kernels::Contexts::Options options;
-    kernels::native::offer("/proc/self/exe");
+    options.built_in = kernels::native::kernelspecs;
     options.env = kernel_environment(config, environment);
     options.home = std::string(environment.get("HOME").value_or("/"));
     std::string const parent = temporary_directory(config);

@@ -141,13 +141,12 @@ Finding check_kernels(Config const& config, shell::Environment const& environmen
         search.python_prefix = python->prefix;
         search.prefix_is_venv = python->is_venv;
     }
-    kernels::native::offer("/proc/self/exe");
-    auto dirs = kernels::kernel_dirs(search);
-    if (auto ours = kernels::native::search_dir(search.env); !ours.empty()) dirs.push_back(std::move(ours));
-    auto const specs = kernels::KernelSpecs::scan(dirs);
+    auto const specs =
+        kernels::KernelSpecs::scan(kernels::kernel_dirs(search), kernels::native::kernelspecs(search.env));
     std::string names;
     bool python = false;
     for (auto const& spec : specs.all()) {
+        if (!spec.program.empty() && !kernels::native::why_not(spec, search.env).empty()) continue;
         names += (names.empty() ? "" : ", ") + spec.name;
         python = python || spec.language == "python";
     }

@@ -5,7 +5,6 @@
 #include "base/check.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
-#include "kernels/native/native.hpp"
 #include "kernels/python_kernels.hpp"
 
 namespace execd::kernels {
@@ -13,6 +12,8 @@ namespace execd::kernels {
 namespace {
 using namespace std::chrono_literals;
 constexpr Duration kSpecsFresh = 2s;
+constexpr Duration kRefusalFresh = 30s;
+constexpr Duration kCheckTime = 15s;
 constexpr int kColdTries = 3;  // a TCP kernel may lose its ports to somebody else
 
 std::string default_key(std::string_view owner, std::string_view language) {
@@ -41,17 +42,60 @@ SearchContext Contexts::search_context() const {
     return out;
 }
 
-Task<Result<std::shared_ptr<KernelSpecs const>>> Contexts::kernelspecs() {
+Task<Result<std::shared_ptr<KernelSpecs const>>> Contexts::scanned() {
     if (specs_ && loop_->clock().now() - specs_at_ < kSpecsFresh) co_return specs_;
     // Named: g++ 12 destroys a closure twice that is a temporary of a co_await expression.
-    auto scan = [search = search_context()] {
-        auto dirs = kernel_dirs(search);
-        if (auto ours = native::search_dir(search.env); !ours.empty()) dirs.push_back(std::move(ours));
-        return std::make_shared<KernelSpecs const>(KernelSpecs::scan(dirs));
+    auto scan = [search = search_context(), built_in = options_.built_in] {
+        auto ours = built_in == nullptr ? std::vector<KernelSpec>() : built_in(search.env);
+        return std::make_shared<KernelSpecs const>(KernelSpecs::scan(kernel_dirs(search), std::move(ours)));
     };
     specs_ = co_await loop_->pool().run(Lane::metadata, std::move(scan));
     specs_at_ = loop_->clock().now();
     co_return specs_;
+}
+
+// All at once: they are interpreters that start and end. Nobody sees them in lists of executions afterwards.
+Task<void> Contexts::check(std::shared_ptr<KernelSpecs const> specs) {
+    std::vector<std::pair<std::string, std::shared_ptr<shell::Execution>>> running;
+    for (auto const& spec : specs->all()) {
+        if (spec.check.empty()) continue;
+        auto const known = checked_.find(spec.name);
+        if (known != checked_.end() &&
+            (known->second.works || loop_->clock().now() - known->second.at < kRefusalFresh))
+            continue;
+        shell::ExecutionSpec start;
+        start.program = spec.program;
+        start.argv = spec.check;
+        start.env = env_list(options_.env);
+        start.cwd = options_.cwd;
+        start.timeout = kCheckTime;
+        start.label = "kernel check";
+        start.text = spec.name;
+        start.journal.spill = 0;
+        start.journal.ring = 16 << 10;
+        auto started = co_await executions_->start(std::move(start));
+        if (started) running.emplace_back(spec.name, *std::move(started));
+    }
+    for (auto const& [name, execution] : running) {
+        (void)co_await execution->ended(Deadline::in(loop_->clock(), 2 * kCheckTime));
+        checked_[name] = {execution->verdict() && execution->verdict()->success(), loop_->clock().now()};
+        (void)executions_->remove(execution->id());
+    }
+}
+
+Task<Result<std::shared_ptr<KernelSpecs const>>> Contexts::kernelspecs() {
+    auto specs = co_await scanned();
+    if (!specs) co_return specs;
+    auto const all = *specs;
+    co_await check(all);
+    std::vector<std::string> refused;
+    for (auto const& spec : all->all()) {
+        auto const known = checked_.find(spec.name);
+        if (!spec.check.empty() && (known == checked_.end() || !known->second.works))
+            refused.push_back(spec.name);
+    }
+    if (refused.empty()) co_return all;
+    co_return std::make_shared<KernelSpecs const>(all->without(refused));
 }
 
 Result<void> Contexts::prepare() {
@@ -98,7 +142,7 @@ Task<Result<KernelPtr>> Contexts::launch(ContextSpec spec, KernelSpec kernelspec
 }
 
 Task<Result<void>> Contexts::prewarm() {
-    auto specs = co_await kernelspecs();
+    auto specs = co_await scanned();
     if (!specs) co_return tl::unexpected(specs.error());
     auto python = (*specs)->find("python");
     if (!python) co_return tl::unexpected(python.error());
@@ -119,7 +163,7 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
                                                " contexts, the limit; delete some first");
     if (spec.id.empty()) spec.id = uuid();
     if (by_id_.contains(spec.id)) co_return refused(Code::already_exists, spec.id);
-    auto specs = co_await kernelspecs();
+    auto specs = co_await scanned();
     if (!specs) co_return tl::unexpected(specs.error());
     auto kernelspec = (*specs)->find(spec.language);
     if (!kernelspec) co_return tl::unexpected(kernelspec.error());

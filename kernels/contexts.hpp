@@ -38,6 +38,9 @@ class Contexts {
         std::size_t ready_kernels = 1;
         /// Modules that the zygote imports when they are installed.
         std::vector<std::string> preload{};
+        /// Kernels that need no kernelspec (kernels/native), for this environment; an installed one of their
+        /// language wins. Called on the pool. Null: none.
+        std::vector<KernelSpec> (*built_in)(Env const& env) = nullptr;
     };
     Contexts(Loop& loop, shell::Executions& executions, shell::Reaper& reaper, Options options);
     ~Contexts();
@@ -75,7 +78,8 @@ class Contexts {
     [[nodiscard]] Task<Result<void>> remove(std::string id, Duration grace = std::chrono::seconds(2));
     [[nodiscard]] std::size_t size() const { return by_id_.size(); }
 
-    /// What is installed now (scanned on the pool; kept for two seconds).
+    /// What is installed now (scanned on the pool; kept for two seconds), and of the built-in kernels those
+    /// that work (KernelSpec::check; one that does not is asked again after half a minute).
     [[nodiscard]] Task<Result<std::shared_ptr<KernelSpecs const>>> kernelspecs();
 
     /// Starts zygote and ready kernels before the first context asks for them (EXECD_PREWARM).
@@ -94,6 +98,8 @@ class Contexts {
     [[nodiscard]] Task<void> undo(std::string id);
     [[nodiscard]] Task<void> cull(std::shared_ptr<Context> context);
     [[nodiscard]] SearchContext search_context() const;
+    [[nodiscard]] Task<Result<std::shared_ptr<KernelSpecs const>>> scanned();
+    [[nodiscard]] Task<void> check(std::shared_ptr<KernelSpecs const> specs);
     void trim_logs();
 
     Loop* loop_;
@@ -105,6 +111,11 @@ class Contexts {
     std::unique_ptr<RuntimeDir> dir_;
     std::shared_ptr<KernelSpecs const> specs_;
     TimePoint specs_at_{};
+    struct Checked {
+        bool works = false;
+        TimePoint at{};
+    };
+    std::map<std::string, Checked, std::less<>> checked_;  // by name
     std::map<std::string, std::shared_ptr<Context>, std::less<>> by_id_;
     std::vector<std::string> order_;
     std::map<std::string, std::string> defaults_;  // owner NUL language -> id; empty id: being made

@@ -183,11 +183,8 @@ Task<Result<std::unique_ptr<Kernel>>> start_cold(Loop& loop, shell::Executions& 
     start.text = spec.name;
     start.journal.spill = 0;
     start.journal.ring = 256 << 10;
-    std::string const program = start.argv.front();
-    if (program == "/proc/self/exe") {  // a native kernel
-        start.program = program;
-        start.argv.front() = "execd";
-    }
+    start.program = spec.program;
+    std::string const program = spec.program.empty() ? start.argv.front() : spec.program;
     auto started = co_await executions.start(std::move(start));
     if (!started) {
         remove_connection(*connection);

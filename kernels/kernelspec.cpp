@@ -9,7 +9,6 @@
 #include <array>
 
 #include "base/unique_fd.hpp"
-#include "kernels/native/native.hpp"
 
 namespace execd::kernels {
 
@@ -212,13 +211,9 @@ Result<KernelSpec> parse_kernelspec(std::string_view name, std::string_view dir,
 KernelSpecs::KernelSpecs(std::vector<KernelSpec> specs, std::vector<std::string> dirs)
     : specs_(std::move(specs)), dirs_(std::move(dirs)) {}
 
-KernelSpecs KernelSpecs::scan(std::vector<std::string> const& dirs) {
+KernelSpecs KernelSpecs::scan(std::vector<std::string> const& dirs, std::vector<KernelSpec> built_in) {
     KernelSpecs out;
     for (auto const& dir : dirs) {
-        if (native::is_search_dir(dir)) {
-            native::add_missing(out.specs_, dir);
-            continue;
-        }
         out.dirs_.push_back(dir);
         DIR* const listing = ::opendir(dir.c_str());
         if (listing == nullptr) continue;
@@ -240,6 +235,22 @@ KernelSpecs KernelSpecs::scan(std::vector<std::string> const& dirs) {
                 out.problems_.push_back({folder + "/kernel.json", spec.error().message()});
         }
     }
+    auto const installed = out.specs_.size();
+    for (auto& ours : built_in) {
+        auto const language = canonical_language(ours.language);
+        bool const known = std::any_of(
+            out.specs_.begin(), out.specs_.begin() + static_cast<std::ptrdiff_t>(installed),
+            [&](KernelSpec const& spec) { return canonical_language(spec.language) == language; });
+        if (!known) out.specs_.push_back(std::move(ours));
+    }
+    return out;
+}
+
+KernelSpecs KernelSpecs::without(std::vector<std::string> const& unwanted) const {
+    KernelSpecs out = *this;
+    std::erase_if(out.specs_, [&](KernelSpec const& spec) {
+        return std::find(unwanted.begin(), unwanted.end(), spec.name) != unwanted.end();
+    });
     return out;
 }
 
@@ -270,10 +281,10 @@ int rank(KernelSpec const& spec, std::string_view language) {
 
 std::string mending(std::string_view language) {
     static std::map<std::string, std::string, std::less<>> const kRecipes{
-        {"python", "pip install ipykernel"},
-        {"bash", "pip install bash_kernel && python -m bash_kernel.install --sys-prefix"},
-        {"javascript", "npm install -g tslab && tslab install"},
-        {"typescript", "npm install -g tslab && tslab install"},
+        {"python", "install python3 (3.8 or newer), or pip install ipykernel"},
+        {"bash", "install bash"},
+        {"javascript", "install Node.js (18 or newer)"},
+        {"typescript", "install Node.js (22.13 or newer)"},
         {"java", "pip install jjava"},
         {"r", "apt-get install r-cran-irkernel"},
         {"go", "install GoNB (github.com/janpfeifer/gonb) and run `gonb --install`"},

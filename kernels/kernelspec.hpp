@@ -31,6 +31,11 @@ struct KernelSpec {
     Interrupt interrupt = Interrupt::signal;
     /// `<prefix>` when the spec lies in <prefix>/share/jupyter/kernels: its `python` is that prefix's.
     std::string prefix;
+    /// The file to execute when it is not argv.front(): a kernel that this binary has.
+    std::string program{};
+    /// A command (of `program`, like argv) that ends with 0 where the kernel works; empty: that is taken for
+    /// granted. Who lists kernels asks it; who starts one hears it from the kernel itself.
+    std::vector<std::string> check{};
 
     [[nodiscard]] bool is_ipykernel() const;
 };
@@ -71,8 +76,12 @@ class KernelSpecs {
 
     KernelSpecs() = default;
     explicit KernelSpecs(std::vector<KernelSpec> specs, std::vector<std::string> dirs = {});
-    /// Blocks: reads directories and kernel.json files. Broken specs are noted in problems() and skipped.
-    [[nodiscard]] static KernelSpecs scan(std::vector<std::string> const& dirs);
+    /// Blocks: reads directories and kernel.json files. Broken specs are noted in problems() and skipped. Of
+    /// `built_in` those come after them whose language no directory has a kernel for.
+    [[nodiscard]] static KernelSpecs scan(std::vector<std::string> const& dirs,
+                                          std::vector<KernelSpec> built_in = {});
+    /// The same without those that `unwanted` names.
+    [[nodiscard]] KernelSpecs without(std::vector<std::string> const& unwanted) const;
 
     [[nodiscard]] std::vector<KernelSpec> const& all() const { return specs_; }
     [[nodiscard]] std::vector<Problem> const& problems() const { return problems_; }

@@ -82,12 +82,11 @@ class FramedWorker final : public Worker {
 void FramedWorker::start() {
     auto out = make_pipe(true), err = make_pipe(true), events = make_pipe(true);
     auto requests = make_pipe(false), force = make_pipe(false);
-    // The whole source fits the pipe, so nobody has to feed it.
-    auto source = make_pipe(false);
-    auto const text = python_ ? python_source() : node_source();
-    ::fcntl(source.write.get(), F_SETPIPE_SZ, 1 << 18);
-    if (::write(source.write.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-        throw std::runtime_error("the worker's source does not fit a pipe");
+    // A file and not a pipe: an account that has many pipes gets small ones, and nobody would feed it.
+    auto const source = scratch_file();
+    if (!write_all(source.get(), python_ ? python_source() : node_source()))
+        throw std::runtime_error("no room for the worker's source");
+    ::lseek(source.get(), 0, SEEK_SET);
     UniqueFd const null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     Child child;
     child.program = program_;
@@ -117,7 +116,7 @@ void FramedWorker::start() {
                  {err.write.get(), 2},
                  {requests.read.get(), 3},
                  {events.write.get(), 4},
-                 {source.read.get(), kSource}};
+                 {source.get(), kSource}};
     if (!python_) child.fds.emplace_back(force.read.get(), kForce);
     if (null) child.fds.emplace_back(null.get(), 0);
     ended_.reset();

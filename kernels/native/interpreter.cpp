@@ -35,11 +35,15 @@ bool wait_while(Server& server, int seconds, bool (*unfinished)(Worker const&), 
 
 }  // namespace
 
+std::unique_ptr<Worker> make_worker(Language const& language, Listener& listener, std::string program) {
+    if (language.name == "bash") return make_bash(listener, std::move(program));
+    return make_framed(listener, std::move(program), language.language == "python",
+                       language.language == "typescript");
+}
+
 Interpreter::Interpreter(Language const& language, std::string program, std::string version)
     : language_(&language), version_(std::move(version)) {
-    worker_ = is_bash() ? make_bash(*this, std::move(program))
-                        : make_framed(*this, std::move(program), language.language == "python",
-                                      language.language == "typescript");
+    worker_ = make_worker(language, *this, std::move(program));
     register_input_handler([this](std::string const& value) { worker_->give_input(value); });
 }
 
@@ -104,9 +108,10 @@ void Interpreter::on_input(std::string prompt, bool password) { input_request(pr
 
 nl::json Interpreter::execute_request_impl(int count, std::string const& code, bool silent,
                                            bool store_history, nl::json user_expressions, bool allow_stdin) {
+    count_ = count;
     Json reply = run_cell(
         {code, std::move(user_expressions), silent, store_history, allow_stdin, count, server_->parent()});
-    reply["execution_count"] = count;  // Xeus takes the history's line from it
+    reply["execution_count"] = count;
     return reply;
 }
 
@@ -237,6 +242,7 @@ class History final : public xeus::xhistory_manager {
         std::string input, output;
     };
     std::vector<Entry> entries_;
+    Interpreter const* interpreter_;
 
     static Json answer(std::vector<Entry const*> const& those, bool output) {
         Json list = Json::array();
@@ -258,10 +264,9 @@ class History final : public xeus::xhistory_manager {
     }
 
     void configure_impl() override {}
-    void store_inputs_impl(int session, int line, std::string const& input,
-                           std::string const& output) override {
+    void store_inputs_impl(int session, int, std::string const& input, std::string const& output) override {
         if (entries_.size() >= kMost) entries_.erase(entries_.begin());
-        entries_.push_back({session, line, input, output});
+        entries_.push_back({session, interpreter_->count(), input, output});
     }
     nl::json get_tail_impl(int n, bool, bool output) const override {
         std::vector<Entry const*> out;
@@ -270,10 +275,10 @@ class History final : public xeus::xhistory_manager {
             out.push_back(&*it);
         return answer(out, output);
     }
-    nl::json get_range_impl(int, int start, int stop, bool, bool output) const override {
+    nl::json get_range_impl(int session, int start, int stop, bool, bool output) const override {
         std::vector<Entry const*> out;
         for (auto const& each : entries_)
-            if (each.line >= start && each.line < stop) out.push_back(&each);
+            if (each.session == session && each.line >= start && each.line < stop) out.push_back(&each);
         return answer(out, output);
     }
     nl::json search_impl(std::string const& pattern, bool, bool output, int n, bool unique) const override {
@@ -289,10 +294,15 @@ class History final : public xeus::xhistory_manager {
         if (out.size() > most) out.erase(out.begin(), out.end() - static_cast<std::ptrdiff_t>(most));
         return answer(out, output);
     }
+
+  public:
+    explicit History(Interpreter const& interpreter) : interpreter_(&interpreter) {}
 };
 
 }  // namespace
 
-std::unique_ptr<xeus::xhistory_manager> make_history() { return std::make_unique<History>(); }
+std::unique_ptr<xeus::xhistory_manager> make_history(Interpreter const& interpreter) {
+    return std::make_unique<History>(interpreter);
+}
 
 }  // namespace execd::kernels::native

@@ -25,6 +25,9 @@ class Interpreter final : public xeus::xinterpreter, public Listener {
     /// From now on outputs have a way out.
     void attach(Server& server);
 
+    /// Of the cell that ran last.
+    [[nodiscard]] int count() const { return count_; }
+
     void on_stream(bool is_stderr, std::string text, Json const& parent) override;
     void on_event(Json event) override;
     void on_input(std::string prompt, bool password) override;
@@ -51,9 +54,11 @@ class Interpreter final : public xeus::xinterpreter, public Listener {
     Server* server_ = nullptr;
     Json parent_ = Json::object();  // of the last execute_request
     bool silent_ = false;
+    int count_ = 0;
 };
 
-/// The inputs of this kernel, the last thousand. Xeus' own needs std::regex, 140 kB of it.
-[[nodiscard]] std::unique_ptr<xeus::xhistory_manager> make_history();
+/// The inputs of this kernel, the last thousand. Xeus' own needs std::regex, 140 kB of it. The interpreter is
+/// to outlive it: it numbers them (Xeus calls every line the first).
+[[nodiscard]] std::unique_ptr<xeus::xhistory_manager> make_history(Interpreter const& interpreter);
 
 }  // namespace execd::kernels::native

@@ -2,7 +2,7 @@
 // own: Xeus answers the protocol, a single-threaded worker written in the language (kernels/native/workers)
 // evaluates.
 //
-// The daemon only offers their kernelspecs; what runs them is a process of its own.
+// The daemon only offers their kernelspecs (kernelspecs()); what runs them is a process of its own.
 #pragma once
 #include <span>
 #include <string>
@@ -24,15 +24,17 @@ struct Language {
 /// Absolute path, empty when the interpreter is not there. Touches the file system.
 [[nodiscard]] std::string interpreter_of(Language const& language, Env const& env);
 
-/// From now on this process offers native kernels, started with `program`. The daemon calls it once, before
-/// its first context; without it (unit tests, `execd kernel` itself) there are none.
-void offer(std::string program);
-/// The last of the places where kernelspecs are looked for, so that an installed kernelspec wins: the binary
-/// itself. Empty when none are offered. `env` has the PATH that interpreters are looked for on.
-[[nodiscard]] std::string search_dir(Env const& env);
-[[nodiscard]] bool is_search_dir(std::string_view dir);
-/// Adds a kernelspec for each language that has none and whose interpreter is there. Touches the file system.
-void add_missing(std::vector<KernelSpec>& specs, std::string_view search_dir);
+/// The environment of this process.
+[[nodiscard]] Env process_env();
+
+/// What this binary offers where `env` has the PATH: a kernelspec for each language whose interpreter is
+/// there. Touches the file system.
+[[nodiscard]] std::vector<KernelSpec> kernelspecs(Env const& env);
+/// Why a kernel does not work here: its interpreter is missing, too old or lacks something; empty when it
+/// does. Starts the interpreter, for at most ten seconds, and waits for children: not for the daemon, that
+/// has KernelSpec::check for it.
+[[nodiscard]] std::string why_not(Language const& language, Env const& env);
+[[nodiscard]] std::string why_not(KernelSpec const& ours, Env const& env);
 
 /// `execd kernel ...`: the process's exit status. `version` is execd's.
 int main(std::span<std::string const> args, std::string_view version);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <ctime>
 #include <stdexcept>
+#include <utility>
 
 #include "base/ids.hpp"
 #include "base/unique_fd.hpp"
@@ -163,6 +164,10 @@ void Server::send(Socket to, Message const& message) { send_frames(to, build_mes
 
 void Server::send_shell_impl(xeus::xmessage message) {
     auto out = plain(message);
+    // Only what the client sent before it could know of the error is aborted.
+    Message waiting;
+    if (text_of(out.header, "msg_type") == "execute_reply" && text_of(out.content, "status") == "error")
+        while (receive(shell, waiting)) sent_before_error_.push_back(std::move(waiting));
     out.identities = message.identities();
     send(shell, out);
 }
@@ -272,6 +277,7 @@ void Server::turn(bool in_cell, int milliseconds) {
         waiting_control_.pop_front();
         return take_control(std::move(message), false);
     }
+    for (auto& message : std::exchange(sent_before_error_, {})) waiting_shell_.push_back(std::move(message));
     if (!in_cell && !waiting_shell_.empty()) {
         auto message = std::move(waiting_shell_.front());
         waiting_shell_.pop_front();
@@ -281,8 +287,11 @@ void Server::turn(bool in_cell, int milliseconds) {
     fds_.push_back({signal_pipe[0], POLLIN, 0});
     if (watched_ != nullptr) watched_->watch(fds_);
     items_.clear();
-    for (Socket const each : {control, heartbeat, stdin_, shell})
-        if (each != shell || !in_cell) items_.push_back({sockets_[each], 0, ZMQ_POLLIN, 0});
+    // The order of `came` below. A socket that is left alone keeps its place.
+    for (Socket const each : {control, heartbeat, stdin_, shell}) {
+        bool const wanted = each == heartbeat || (started_ && (each != shell || !in_cell));
+        items_.push_back({sockets_[each], 0, static_cast<short>(wanted ? ZMQ_POLLIN : 0), 0});
+    }
     auto const first_fd = items_.size();
     for (auto const& fd : fds_) items_.push_back({nullptr, fd.fd, ZMQ_POLLIN, 0});
     if (zmq_poll(items_.data(), static_cast<int>(items_.size()), milliseconds) < 0) return;
@@ -290,9 +299,11 @@ void Server::turn(bool in_cell, int milliseconds) {
     for (std::size_t i = 1; i < fds_.size(); ++i)
         if (items_[first_fd + i].revents != 0) ready.push_back({fds_[i].fd, POLLIN, POLLIN});
     bool const signaled = items_[first_fd].revents != 0;
-    auto const came = [&](std::size_t i) { return i < first_fd && items_[i].revents != 0; };
+    auto const came = [&](std::size_t i) { return items_[i].revents != 0; };
     bool const from_control = came(0), from_heart = came(1), from_stdin = came(2), from_shell = came(3);
-    if (signaled) read_signals(in_cell);
+    // An interrupt that came before a request is none of that request's, also when it came while the sockets
+    // were asked one after the other.
+    if (signaled || from_shell) read_signals(in_cell);
     if (from_heart) beat();
     Message message;
     if (from_control && receive(control, message)) take_control(std::move(message), in_cell);
@@ -306,14 +317,14 @@ void Server::turn(bool in_cell, int milliseconds) {
 
 void Server::start_impl(xeus::xpub_message message) {
     publish_impl(std::move(message), xeus::channel::SHELL);
+    started_ = true;
     while (!stopped_) turn(false, -1);
 }
 
 // "Messaging in Jupyter", section "Execution results": after an error what was sent already is answered as
 // aborted.
 void Server::abort_queue_impl(listener const&, long) {
-    Message message;
-    while (receive(shell, message)) {
+    for (auto& message : std::exchange(sent_before_error_, {})) {
         if (message.type == "execute_request")
             answer_aborted(message);
         else

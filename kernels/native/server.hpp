@@ -91,8 +91,10 @@ class Server final : public xeus::xserver {
     std::function<void()> on_interrupt_;
     std::function<void()> on_shutdown_;
     std::deque<Message> waiting_shell_;
+    std::deque<Message> sent_before_error_;  // came before the reply of a failed cell went out
     std::deque<Message> waiting_control_;
     Json parent_ = Json::object();
+    bool started_ = false;  // Xeus listens: until then requests wait in their sockets
     bool stopped_ = false;
     bool input_wanted_ = false;
     bool deaf_ = false;  // a subscriber does not read

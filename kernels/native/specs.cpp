@@ -23,9 +23,12 @@ constexpr std::array<Language, 4> kLanguages{{{"bash", "bash", "Bash", kBash},
                                               {"node", "javascript", "JavaScript (Node.js)", kNode},
                                               {"typescript", "typescript", "TypeScript (Node.js)", kNode}}};
 
+constexpr std::string_view kPrefix = "execd-";  // of the kernelspecs' names
+
 constexpr char kUsage[] =
     "usage: execd kernel list                         the kernels inside this binary, and their "
     "interpreters\n"
+    "       execd kernel check NAME...                whether they work here: status 0, or 1 and why not\n"
     "       execd kernel install [NAME...] [--prefix DIR | --user]\n"
     "                                                 kernelspecs execd-NAME for Jupyter, below\n"
     "                                                 DIR/share/jupyter/kernels [/usr/local]\n"
@@ -41,12 +44,6 @@ std::string environment(char const* name) {
     return value == nullptr ? "" : value;
 }
 
-Env path_only() {
-    Env out;
-    if (char const* const path = std::getenv("PATH"); path != nullptr) out["PATH"] = path;
-    return out;
-}
-
 std::string own_path() {
     std::string out(4096, '\0');
     ssize_t const n = ::readlink("/proc/self/exe", out.data(), out.size());
@@ -56,17 +53,30 @@ std::string own_path() {
 
 int list() {
     std::string text;
+    auto const env = process_env();
     for (auto const& each : kLanguages) {
-        auto const found = interpreter_of(each, path_only());
+        auto const why = why_not(each, env);
         std::string line(each.name);
         line.resize(12, ' ');
         line += each.language;
         line.resize(26, ' ');
-        text += line +
-                (found.empty() ? "(no " + std::string(each.interpreters.front()) + " on PATH)" : found) +
-                "\n";
+        text += line + (why.empty() ? interpreter_of(each, env) : "(" + why + ")") + "\n";
     }
     return say(stdout, text, 0);
+}
+
+/// 0 when all that were asked for work; what does not says why.
+int check(std::span<std::string const> names) {
+    if (names.empty()) return say(stderr, kUsage, 2);
+    int status = 0;
+    for (auto const& name : names) {
+        auto const* language = language_by_name(name);
+        if (language == nullptr)
+            return say(stderr, "execd kernel: no kernel is called '" + name + "'\n" + kUsage, 2);
+        auto const why = why_not(*language, process_env());
+        if (!why.empty()) status = say(stderr, "execd kernel " + name + ": " + why + "\n", 1);
+    }
+    return status;
 }
 
 bool make_folders(std::string const& path) {
@@ -83,7 +93,7 @@ int install_one(Language const& language, std::string const& folder, std::string
                        {"language", language.language},
                        {"interrupt_mode", "signal"},
                        {"metadata", Json::object()}};
-    std::string const dir = folder + "/execd-" + std::string(language.name);
+    std::string const dir = folder + "/" + std::string(kPrefix) + std::string(language.name);
     std::string const text = spec.dump(1) + "\n";
     std::string const path = dir + "/kernel.json";
     if (!make_folders(dir)) return say(stderr, "execd kernel: " + dir + ": " + errno_text(errno) + "\n", 1);
@@ -121,8 +131,8 @@ int install(std::span<std::string const> args) {
     bool const all = wanted.empty();
     int status = 0;
     for (auto const& each : kLanguages)
-        if (all && !interpreter_of(each, path_only()).empty()) wanted.push_back(&each);
-    if (wanted.empty()) return say(stderr, "execd kernel: no interpreter on PATH\n", 1);
+        if (all && why_not(each, process_env()).empty()) wanted.push_back(&each);
+    if (wanted.empty()) return say(stderr, "execd kernel: no interpreter on PATH that works\n", 1);
     for (auto const* each : wanted) status = std::max(status, install_one(*each, folder, program));
     return status;
 }
@@ -143,46 +153,34 @@ std::string interpreter_of(Language const& language, Env const& env) {
     return {};
 }
 
-namespace {
-constexpr std::string_view kMark = "execd:";  // and the PATH; no folder is called so, they are absolute
-std::string& offered_program() {
-    static std::string program;
-    return program;
-}
-}  // namespace
-
-void offer(std::string program) { offered_program() = std::move(program); }
-
-std::string search_dir(Env const& env) {
-    if (offered_program().empty()) return {};
-    auto const path = env.find("PATH");
-    return std::string(kMark) + (path == env.end() ? "/usr/local/bin:/usr/bin:/bin" : path->second);
-}
-
-bool is_search_dir(std::string_view dir) { return dir.starts_with(kMark); }
-
-void add_missing(std::vector<KernelSpec>& specs, std::string_view search_dir) {
-    Env const env{{"PATH", std::string(search_dir.substr(kMark.size()))}};
+std::vector<KernelSpec> kernelspecs(Env const& env) {
+    std::vector<KernelSpec> out;
     for (auto const& each : kLanguages) {
-        bool const known = std::any_of(specs.begin(), specs.end(), [&](KernelSpec const& spec) {
-            return canonical_language(spec.language) == each.language;
-        });
-        if (known || interpreter_of(each, env).empty()) continue;
+        if (interpreter_of(each, env).empty()) continue;
         KernelSpec spec;
-        spec.name = "execd-" + std::string(each.name);
+        spec.name = std::string(kPrefix) + std::string(each.name);
         spec.dir = "(in execd)";
-        spec.argv = {offered_program(), "kernel", std::string(each.name), "-f", "{connection_file}"};
+        spec.program = "/proc/self/exe";
+        spec.argv = {"execd", "kernel", std::string(each.name), "-f", "{connection_file}"};
+        spec.check = {"execd", "kernel", "check", std::string(each.name)};
         spec.display_name = each.display_name;
         spec.language = each.language;
         spec.transport = Transport::ipc;
-        specs.push_back(std::move(spec));
+        out.push_back(std::move(spec));
     }
+    return out;
+}
+
+std::string why_not(KernelSpec const& ours, Env const& env) {
+    auto const* language = language_by_name(std::string_view(ours.name).substr(kPrefix.size()));
+    return language == nullptr ? "it is none of execd's own" : why_not(*language, env);
 }
 
 int main(std::span<std::string const> args, std::string_view version) {
     if (args.empty()) return say(stderr, kUsage, 2);
     if (args[0] == "-h" || args[0] == "--help") return say(stdout, kUsage, 0);
     if (args[0] == "list" && args.size() == 1) return list();
+    if (args[0] == "check") return check(args.subspan(1));
     if (args[0] == "install") return install(args.subspan(1));
     auto const* language = language_by_name(args[0]);
     if (language == nullptr)

@@ -12,6 +12,7 @@
 
 #include "base/unique_fd.hpp"
 #include "base/utf8.hpp"
+#include "kernels/native/native.hpp"
 #include "kernels/native/server.hpp"
 
 namespace execd::kernels::native {
@@ -124,6 +125,9 @@ bool write_all(int fd, std::string_view bytes);
 /// An anonymous file. Throws.
 [[nodiscard]] UniqueFd scratch_file();
 
+/// Of a language, not started. `program` is its interpreter.
+[[nodiscard]] std::unique_ptr<Worker> make_worker(Language const& language, Listener& listener,
+                                                  std::string program);
 [[nodiscard]] std::unique_ptr<Worker> make_bash(Listener& listener, std::string program);
 /// `python`: python3, otherwise Node. `typescript`: cells are TypeScript.
 [[nodiscard]] std::unique_ptr<Worker> make_framed(Listener& listener, std::string program, bool python,

@@ -240,9 +240,13 @@ class Input(io.TextIOBase):
         return line
 
 
+class StdinNotImplementedError(EOFError, NotImplementedError):
+    """As IPython calls it."""
+
+
 def ask(prompt, password):
     if not State.allow_stdin or _thread.get_ident() != State.main or State.forked or not State.in_cell:
-        raise EOFError("this request brings no stdin: input() cannot be answered")
+        raise StdinNotImplementedError("this request brings no stdin: input() cannot be answered")
     event(t="input", prompt=str(prompt), password=password)
     while True:
         kind, body = read_frame()

@@ -262,11 +262,11 @@ def is_complete(request):
     lines = source.split("\n")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiler = codeop.Compile()
-        compiler.flags |= AWAIT
+        compiler = codeop.CommandCompiler()
+        compiler.compiler.flags |= AWAIT
         for text in (source, translated(source)):
             try:
-                done = codeop._maybe_compile(compiler, text, "<input>", "exec")
+                done = compiler(text, "<input>", "exec")
             except (SyntaxError, OverflowError, ValueError):
                 continue
             if done is None or (len(lines) > 1 and lines[-1].strip() and lines[-1][:1].isspace()):

@@ -1,9 +1,14 @@
-"""Native kernels (`execd kernel NAME`) driven by Jupyter's own client, without a daemon."""
+"""Native kernels (`execd kernel NAME`): driven by Jupyter's own client, and below a daemon that has no other kernels."""
 
+import os
+import queue
+import shutil
+
+import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
-from .daemon import BINARY
+from .daemon import BINARY, Daemon
 
 
 class Driver:
@@ -38,3 +43,40 @@ class Driver:
     def stop(self):
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+
+
+def answer_of(one, seconds=60):
+    """The reply to what was sent last; interrupted again when an interrupt came before the cell."""
+    for _ in range(seconds):
+        try:
+            return one.client.get_shell_msg(timeout=1)["content"]
+        except queue.Empty:
+            one.manager.interrupt_kernel()
+    raise AssertionError("no answer")
+
+
+def bare_daemon(tools, names=("bash", "sh", "cat", "sleep", "node"), **env):
+    """A daemon that finds these programs and Python on PATH, and no kernelspec."""
+    for name in names:
+        os.symlink(shutil.which(name), tools / name)
+    os.symlink("/usr/bin/python3", tools / "python3")
+    installed = [d for d in ("/usr/share/jupyter", "/usr/local/share/jupyter") if os.path.isdir(d)]
+    hide = "".join(f"mount -t tmpfs none {d} && " for d in installed)
+    wrapper = ["unshare", "-m", "sh", "-c", hide + 'export PATH="$0"; exec "$@"', str(tools)] if installed else []
+    return Daemon(env={**({} if installed else {"PATH": str(tools)}), **env}, python=False, wrapper=wrapper).listening()
+
+
+@pytest.fixture(scope="module", params=["bash", "python3", "node"])
+def kernel(request, tmp_path_factory):
+    one = Driver(request.param, tmp_path_factory.mktemp("k"))
+    one.name = request.param
+    yield one
+    one.stop()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    """In the place of conftest.py's daemon: the same tests on native kernels."""
+    one = bare_daemon(tmp_path_factory.mktemp("bin"))
+    yield one
+    one.stop()
