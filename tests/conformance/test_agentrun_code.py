@@ -184,15 +184,15 @@ def test_timeouts_are_200_with_what_was_printed(sb, call):
 
 def test_the_timeout_holds_while_others_run(daemon, work):
     """Clients without a context share the default one: who waits for another's run waits no longer than it said."""
-    first = threading.Thread(target=execute, args=(daemon, "import time\nprint('on', flush=True)\ntime.sleep(1.5)"))
+    first = threading.Thread(target=execute, args=(daemon, "import time\nprint('on', flush=True)\ntime.sleep(0.9)"))
     first.start()
     processes.eventually(lambda: any(run["state"] == "running" for run in runs(daemon)), what="the first one runs")
     begun = time.monotonic()
-    answer = execute(daemon, f"open({str(work / 'ran')!r}, 'w')", timeout=0.3)
-    assert first.is_alive() and time.monotonic() - begun < 1.4
+    answer = execute(daemon, f"open({str(work / 'ran')!r}, 'w')", timeout=0.2)
+    assert first.is_alive() and time.monotonic() - begun < 0.9
     assert answer["status"] == "timeout" and answer["exitCode"] == 1 and "other runs" in answer["stderr"]
     assert [item["type"] for item in answer["results"]] == ["timeout", "error", "endOfExecution"]
-    late = execute(daemon, "import time\ntime.sleep(600)", timeout=3)  # what is left of its time it has
+    late = execute(daemon, "import time\ntime.sleep(600)", timeout=1.2)  # what is left of its time it has
     assert late["status"] == "timeout" and not first.is_alive()
     assert time.monotonic() - begun < 30
     first.join()

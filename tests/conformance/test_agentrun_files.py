@@ -1,6 +1,7 @@
 """AgentRun's files by its published SDK: agentrun.md 5.1 to 5.3, 11.4, 11.5."""
 
 import hashlib
+import json
 import os
 import threading
 
@@ -241,3 +242,27 @@ def test_a_file_too_large_to_read_says_the_limit_and_the_way_out(daemon, sb, cal
     assert (error.status_code, error.error_code) == (413, "PAYLOAD_TOO_LARGE")
     for part in (str(work / "large"), "67108865", "67108864", "/filesystem/download"):
         assert part in error.message, error.message
+
+
+def test_a_large_answer_has_its_length_and_keeps_the_connection_in_step(daemon, work):
+    """It goes out in pieces, so that others are answered between them."""
+    (work / "large").write_text("\u00e9" * 1_500_000)
+    target = f"/files?path={work}/large"
+    with daemon.wire() as wire:
+        whole = wire.request("GET", target)
+        assert whole.status == 200 and whole.header("Content-Length") == str(len(whole.body))
+        assert whole.header("Transfer-Encoding") is None and len(json.loads(whole.body)["content"]) == 1_500_000
+        head = wire.request("HEAD", target)
+        assert head.status == 200 and head.body == b"" and head.header("Content-Length") in (None, str(len(whole.body)))
+        assert wire.request("GET", "/health").json()["status"] in ("starting", "ok")
+    with daemon.wire() as wire:  # who leaves in the middle leaves nothing behind
+        wire.send(build("GET", target, daemon.headers))
+        wire.head()
+        wire.reset()
+    assert daemon.call("GET", "/ping").status == 200
+
+
+def test_both_streams_of_a_large_command_come_whole(sb):
+    answer = sb.process.cmd(command="head -c 3000000 /dev/zero | tr '\\0' a; head -c 2000000 /dev/zero | tr '\\0' b >&2", cwd="/")
+    assert answer["stdout"] == "a" * 3_000_000 == answer["result"]["stdout"]
+    assert answer["stderr"] == "b" * 2_000_000 == answer["result"]["stderr"] and answer["exitCode"] == 0

@@ -1,6 +1,7 @@
 // /contexts* (contracts/agentrun.md §4).
 #include "kernels/contexts.hpp"
 #include "execd/dialects/agentrun/execute.hpp"
+#include "execd/dialects/agentrun/large_answer.hpp"
 #include "execd/dialects/agentrun/parts.hpp"
 #include "fs/executor.hpp"
 #include "fs/ops.hpp"
@@ -120,7 +121,7 @@ Task<Answer> result_of(State& state, ContextPtr context, std::shared_ptr<kernels
         wire::encode(out, state.dialect.writing(), text);
     };
     co_await do_work(state, weight, std::move(write));
-    co_return Answer::bytes(200, "application/json", std::move(text));
+    co_return json_answer(state.services.loop, std::move(text));
 }
 
 /// Waits for the end of a run whose time counts from now, its wait behind others included (§10: a timeout is

@@ -1,5 +1,6 @@
 // /files and /filesystem without its transfers (contracts/agentrun.md §5.1 to §5.3).
 #include "execd/dialects/agentrun/entries.hpp"
+#include "execd/dialects/agentrun/large_answer.hpp"
 #include "execd/dialects/agentrun/parts.hpp"
 #include "execd/http/fields.hpp"
 #include "fs/edit.hpp"
@@ -62,7 +63,13 @@ Task<Result<Answer>> read_file(State& state, Call&, PathQuery query) {
     out.content = std::move(text->text);
     out.encoding = fs::to_string(text->encoding);
     std::size_t const weight = out.content.size();
-    co_return co_await answer_of(state, std::move(out), weight);
+    std::string json;
+    std::function<void()> write = [&state, &out, &json] {
+        wire::encode(out, state.dialect.writing(), json);
+        std::string const gone = std::move(out.content);  // freed here, not on the reactor
+    };
+    co_await do_work(state, weight, std::move(write));
+    co_return json_answer(state.services.loop, std::move(json));
 }
 
 Task<Result<WrittenAnswer>> write_file(State& state, Call&, WriteRequest request) {

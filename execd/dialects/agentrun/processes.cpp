@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "execd/auth/authenticator.hpp"
+#include "execd/dialects/agentrun/large_answer.hpp"
 #include "execd/dialects/agentrun/parts.hpp"
 #include "shell/executions.hpp"
 #include "shell/shell_text.hpp"
@@ -70,7 +71,8 @@ Task<Result<shell::ExecutionSpec>> spec_of(State& state, CommandRequest const& r
     co_return spec;
 }
 
-CommandAnswer described(shell::Execution const& run, std::string cwd, Collected collected) {
+/// Without what it printed.
+CommandAnswer described(shell::Execution const& run, std::string cwd) {
     shell::Verdict const& verdict = *run.verdict();
     CommandAnswer out;
     out.execution_id = run.id();
@@ -78,13 +80,9 @@ CommandAnswer described(shell::Execution const& run, std::string cwd, Collected 
     out.status = verdict.success() ? "completed" : "failed";
     out.timed_out = std::holds_alternative<shell::TimedOut>(verdict.ending);
     if (!std::holds_alternative<shell::Exited>(verdict.ending)) out.error = verdict.text();
-    out.dropped_bytes = collected.dropped;
-    out.stdout_text = std::move(collected.out);
-    out.stderr_text = std::move(collected.err);
     out.cwd = std::move(cwd);
     out.execution_time_ms =
         std::chrono::duration_cast<std::chrono::milliseconds>(verdict.at - run.started_at()).count();
-    out.result = out;
     return out;
 }
 
@@ -112,9 +110,19 @@ Task<Result<Answer>> run_command(State& state, Call&, CommandRequest request) {
     auto const* failed = std::get_if<shell::FailedToStart>(&run.verdict()->ending);
     if (failed != nullptr && failed->step == shell::Step::cwd)
         co_return fail(Code::invalid_argument, "", "cwd: " + cwd + ": " + errno_text(failed->error));
-    CommandAnswer out = described(run, std::move(cwd), std::move(collected));
-    std::size_t const weight = 2 * (out.stdout_text.size() + out.stderr_text.size());
-    co_return co_await answer_of(state, std::move(out), weight);
+    CommandAnswer out = described(run, std::move(cwd));
+    out.dropped_bytes = collected.dropped;
+    std::size_t const weight = 2 * (collected.out.size() + collected.err.size());
+    std::string text;
+    std::function<void()> write = [&state, &out, &collected, &text] {
+        out.stdout_text = std::move(collected.out);
+        out.stderr_text = std::move(collected.err);
+        out.result = out;
+        wire::encode(out, state.dialect.writing(), text);
+        CommandAnswer const gone = std::move(out);  // large ones are freed here, not on the reactor
+    };
+    co_await do_work(state, weight, std::move(write));
+    co_return json_answer(state.services.loop, std::move(text));
 }
 
 // ---- processes

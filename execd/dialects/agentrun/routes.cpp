@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 
+#include "execd/dialects/agentrun/large_answer.hpp"
 #include "execd/dialects/agentrun/parts.hpp"
 #include "fs/executor.hpp"
 #include "fs/ops.hpp"
@@ -104,7 +105,7 @@ Task<Answer> render(State& state, wire::Ops const& ops, void const* value, std::
         wire::encode(ops, value, state.dialect.writing(), text);
     };
     co_await do_work(state, weight, std::move(write));
-    co_return Answer::bytes(200, "application/json", std::move(text));
+    co_return json_answer(state.services.loop, std::move(text));
 }
 
 std::span<std::string_view const> owned_paths() {
