@@ -142,7 +142,9 @@ void Journal::close() {
 // ---- leaving memory
 
 std::uint64_t Journal::oldest_needed() const {
-    if (options_.keep == Keep::all) return 0;
+    // In memory alone all cannot be kept: then at least what readers lack is (as with Keep::window).
+    bool const disk = on_disk_ > 0 || (!spill_broken_ && options_.spill > 0 && store_->enabled());
+    if (options_.keep == Keep::all && disk) return 0;
     std::uint64_t oldest = end_.total;
     for (Cursor const* cursor : cursors_) oldest = std::min(oldest, cursor->position_.total);
     return oldest;
@@ -283,7 +285,8 @@ Task<bool> Journal::spill_some() {
 }
 
 Task<void> Journal::let_readers_read() {
-    if (options_.keep == Keep::all || cursors_.empty() || on_disk_ > 0) co_return;
+    bool const disk = !spill_broken_ && options_.spill > 0 && store_->enabled();
+    if ((options_.keep == Keep::all && disk) || cursors_.empty() || on_disk_ > 0) co_return;
     if (stuck_at_ && oldest_needed() <= *stuck_at_) co_return;
     Deadline const until = Deadline::in(loop_->clock(), kReadersTurn);
     while (true) {

@@ -69,6 +69,19 @@ def test_logs_by_byte_cursor(daemon):
     assert logs(daemon, ident, "x")[0] == body
 
 
+def in_memory(fresh_daemon):
+    """A daemon whose temporary directory is a tmpfs: it keeps 1 MiB of output and nothing on disk."""
+    return fresh_daemon(python=False, wrapper=("unshare", "-m", "--propagation", "private", "/bin/sh", "-c",
+                                               'mount -t tmpfs none "$TMPDIR" && exec "$@"', "sh"))
+
+
+def test_a_key_costs_the_live_reader_nothing(fresh_daemon):
+    """Without a disk nothing beyond the ring is kept for a second reader, but the first one sees all of it."""
+    daemon = in_memory(fresh_daemon)
+    events = daemon.events_of("/command", {"command": "seq 1 600000"}, [("Idempotency-Key", "k")])
+    assert frames.joined(events) == "".join(f"{i}\n" for i in range(1, 600_001))
+
+
 def test_log_refusals(daemon):
     foreground = daemon.command("true")[0]["text"]
     for ident, message in (("xx", "command not found: xx"),

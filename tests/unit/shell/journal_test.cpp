@@ -186,6 +186,18 @@ TEST(Journal, AReaderAtWorkIsWaitedForInsteadOfTheDisk) {
     EXPECT_EQ(journal->spilled_bytes(), 0U);
 }
 
+TEST(Journal, InMemoryAloneAReaderAtWorkLosesNothingOfWhatIsKept) {
+    Harness h;
+    auto journal = std::make_shared<Journal>(h.loop, std::make_shared<SpillStore>(),
+                                             Journal::Options{.keep = Keep::all, .ring = 100'000});
+    Scope scope(h.loop, "reader");
+    std::uint64_t bytes = 0;
+    scope.spawn("reader", read_on(journal->reader(), h.soon(), &bytes));
+    h.run(write_all(*journal, std::vector<Piece>(50, {Stream::out, std::string(90'000, 'a')})));
+    EXPECT_TRUE(h.run(scope.drain(h.soon())));
+    EXPECT_EQ(bytes, 50U * 90'000U);
+}
+
 TEST(Journal, AReaderThatStandsStillDelaysTheChildOnce) {
     Harness h;
     auto const store = disk_store();
