@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -22,8 +24,30 @@ Duration of(timeval const& t) {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
 }
 
-Usage usage_of(rusage const& usage) {
-    return {of(usage.ru_utime), of(usage.ru_stime), static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
+/// Of the process alone, or 0 where that is not known: a program starts with the peak of whoever executed it,
+/// which lent it its memory, and that is the daemon.
+std::uint64_t own_peak(rusage const& usage) {
+    rusage daemon{};
+    ::getrusage(RUSAGE_SELF, &daemon);
+    return usage.ru_maxrss > daemon.ru_maxrss ? static_cast<std::uint64_t>(usage.ru_maxrss) * 1024 : 0;
+}
+
+Usage usage_of(rusage const& usage) { return {of(usage.ru_utime), of(usage.ru_stime), own_peak(usage)}; }
+
+/// The leader's number, and with it its group and session, stays its own while it is a zombie: then what
+/// ignored the signal that it obeyed is found also where it has dropped its environment. A kernel without
+/// pidfds leaves that to the marker.
+Task<void> end_held(Loop& loop, std::shared_ptr<Process> process, std::string id) {
+    int const fd = static_cast<int>(::syscall(SYS_pidfd_open, process->pid(), 0));
+    if (fd < 0) co_return;
+    Descriptor ended(loop.executor(), fd);
+    Reaper::Hold const hold(process);
+    (void)co_await ended.async_wait(Descriptor::wait_read, kAsTuple);
+    if (!process->running()) co_return;
+    (void)process->signal_group(SIGKILL);
+    TreeQuery const query{process->pid(), std::move(id)};
+    auto const work = [&query] { return signal_tree(query, SIGKILL, 50); };
+    (void)co_await loop.pool().run(Lane::search, work);
 }
 }  // namespace
 
@@ -148,8 +172,7 @@ Task<void> Execution::supervise(std::shared_ptr<Execution> self) {
     else
         verdict.status = Exited{status.value};
     verdict.usage = usage_of(status.usage);
-    if (cgroup_)
-        verdict.usage.peak_memory = std::max(verdict.usage.peak_memory, cgroup_->peak_memory().value_or(0));
+    if (cgroup_) verdict.usage.peak_memory = cgroup_->peak_memory().value_or(verdict.usage.peak_memory);
     verdict.output_open = open_pumps_ > 0;
     publish(std::move(verdict));
 
@@ -348,10 +371,12 @@ void Execution::request_stop(Duration grace) {
     }
     (void)signal(stop_signal_);
     (void)signal(SIGCONT);  // a stopped process cannot handle it
-    if (!kill_timer_.armed())
-        kill_timer_.arm(Deadline::in(loop_->clock(), grace), [weak = weak_from_this()] {
-            if (auto me = weak.lock()) me->kill_tree();
-        });
+    if (kill_timer_.armed()) return;
+    if (!cgroup_ && !owner_sweeps_ && process_ && process_->running())
+        scope_->spawn("execution.end", end_held(*loop_, process_, id_));
+    kill_timer_.arm(Deadline::in(loop_->clock(), grace), [weak = weak_from_this()] {
+        if (auto me = weak.lock()) me->kill_tree();
+    });
 }
 
 Task<void> Execution::stop(Duration grace) {

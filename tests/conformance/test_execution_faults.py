@@ -13,6 +13,7 @@ import uuid
 import pytest
 
 from harness import frames, processes
+from harness.daemon import Daemon
 from harness.wire import build, query
 
 ROOT = "/execd/v1/executions"
@@ -137,12 +138,24 @@ ESCAPES = {
     "setsid, double fork": "(setsid sh -c 'sleep {mark} & exec sleep {mark}' &); sleep {mark}",
     "ignores TERM": "trap '' TERM INT HUP; setsid sleep {mark} & while :; do sleep {mark}; done",
     "stopped": "setsid sh -c 'kill -STOP $$; sleep {mark}' & sleep {mark}",
+    "ignores TERM in the leader's group, clean environment":
+        "env -i /bin/sh -c 'trap \"\" TERM; exec /bin/sleep {mark}' & wait",
     "no output held": "setsid sleep {mark} >/dev/null 2>&1 </dev/null & sleep {mark}",
 }
 
 
+@pytest.fixture(scope="module")
+def without_groups():
+    """The walk over the processes alone has to do."""
+    one = Daemon(args=["--cgroups", "off"], python=False).listening()
+    yield one
+    one.stop()
+
+
 @pytest.mark.parametrize("kind", ESCAPES)
-def test_nothing_escapes_the_end_of_its_tree(daemon, kind):
+@pytest.mark.parametrize("groups", ["as it is", "off"])
+def test_nothing_escapes_the_end_of_its_tree(daemon, without_groups, kind, groups):
+    daemon = without_groups if groups == "off" else daemon
     mark = str(random.randrange(10**7, 10**8))
     id_ = uuid.uuid4().hex
     daemon.call("PUT", f"{ROOT}/{id_}", json={"shell": ESCAPES[kind].replace("{mark}", mark)})

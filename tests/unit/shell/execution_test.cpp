@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "harness.hpp"
@@ -24,7 +25,18 @@ TEST(Execution, AReaderThatFindsItsEndFindsTheVerdict) {
     EXPECT_EQ(h.read(*run), "hello");
     ASSERT_TRUE(run->verdict().has_value());
     EXPECT_TRUE(run->verdict()->success());
-    EXPECT_GT(run->verdict()->usage.peak_memory, 0U);
+}
+
+TEST(Execution, PeakMemoryIsItsOwnOrNotKnown) {
+    Harness h;
+    EXPECT_EQ(h.verdict(h.start("true")).usage.peak_memory, 0U);  // smaller than this program
+    rusage own{};
+    ::getrusage(RUSAGE_SELF, &own);
+    auto const bytes = static_cast<std::uint64_t>(own.ru_maxrss) * 1024 + (64U << 20);
+    auto const text = "head -c " + std::to_string(bytes) + " /dev/zero | tail -c " + std::to_string(bytes);
+    auto const verdict = h.verdict(h.start(text + " >/dev/null"));
+    EXPECT_GE(verdict.usage.peak_memory, bytes);
+    EXPECT_LT(verdict.usage.peak_memory, 2 * bytes + (64U << 20));
 }
 
 TEST(Execution, AFailedStartIsAVerdictWithStepAndErrno) {
@@ -166,13 +178,19 @@ TEST(Execution, EventsTellStartAndEnd) {
 }
 
 TEST(Execution, LateAndSecondReadersGetEverything) {  // PEERS 6.1, KER process.go
-    Harness h;
-    auto spec = h.shell("head -c 600000 /dev/zero | tr '\\0' x");
+    Harness h(std::make_shared<SpillStore>(
+        SpillStore::Options{.parent = ::testing::TempDir().substr(0, 4), .allow_tmpfs = true}));
+    constexpr std::size_t kBytes = 10'000'000;  // far more than the ring
+    auto spec = h.shell("head -c 10000000 /dev/zero; printf end");
     spec.journal.keep = Keep::all;
     auto run = h.start(std::move(spec));
     h.verdict(run);
-    EXPECT_EQ(h.read(*run).size(), 600'000U);
-    EXPECT_EQ(h.read(*run).size(), 600'000U);
+    EXPECT_EQ(run->journal().written(Stream::out), kBytes + 3);  // all of it before the end is told
+    for (int reader = 0; reader < 2; ++reader) {
+        std::string const text = h.read(*run);
+        EXPECT_EQ(text.size(), kBytes + 3);
+        EXPECT_TRUE(text.ends_with("end") && text.starts_with(std::string(1000, '\0')));
+    }
 }
 
 }  // namespace
