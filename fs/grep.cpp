@@ -10,6 +10,7 @@
 #include "fs/content.hpp"
 #include "fs/pattern.hpp"
 #include "fs/search.hpp"
+#include "fs/text.hpp"
 
 namespace execd::fs {
 
@@ -24,10 +25,14 @@ class Searcher {
         : options_(options),
           pattern_(std::move(pattern)),
           skip_(options.skip),
-          until_(std::chrono::steady_clock::now() + std::chrono::milliseconds(options.max_ms)) {}
+          until_(std::chrono::steady_clock::now() + std::chrono::milliseconds(options.max_ms)) {
+        pattern_.set_stop([this] { return cancelled() || late(); });
+    }
+    Searcher(Searcher const&) = delete;
+    Searcher& operator=(Searcher const&) = delete;
 
     Result<GrepResult> run() {
-        auto include = GlobSet::compile(options_.include);
+        auto include = GlobSet::compile(options_.include, {.negation = true});
         if (!include) return Failure(include.error());
         auto want = [include = std::move(*include)](std::string_view name, std::string_view relative,
                                                     Kind kind) {
@@ -40,7 +45,8 @@ class Searcher {
             if (!more) return Failure(more.error());
             if (!*more) break;
             search_file(item.path);
-            if (std::chrono::steady_clock::now() > until_) stop("time");
+            if (cancelled()) return fail(Code::cancelled, "walk");
+            if (late()) stop("time");
         }
         out_.files_skipped += walker.skipped();
         out_.too_hard = pattern_.too_hard();
@@ -48,6 +54,14 @@ class Searcher {
     }
 
   private:
+    [[nodiscard]] bool cancelled() const {
+        return options_.cancel && options_.cancel->load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] bool late() const { return std::chrono::steady_clock::now() > until_; }
+    /// Between the matches of one file.
+    [[nodiscard]] bool goes_on() {
+        return out_.limit.empty() && ((++steps_ & 255U) != 0 || !(cancelled() || late()));
+    }
     void stop(char const* limit) {
         out_.truncated = true;
         out_.limit = limit;
@@ -58,11 +72,22 @@ class Searcher {
         struct ::stat stat {};
         if (!fd || ::fstat(fd.get(), &stat) != 0 || !S_ISREG(stat.st_mode)) return false;
         auto const size = static_cast<std::uint64_t>(stat.st_size);
-        if (size > options_.max_file_size) return false;
+        if (size > options_.max_file_size) {
+            ++out_.skipped_large;
+            return false;
+        }
         if (buffer_.size() < size) buffer_.resize(size);
         auto const n = read_at(fd.get(), std::span(buffer_.data(), size), 0);
         if (!n) return false;
         text_ = std::string_view(buffer_).substr(0, *n);
+        auto const encoding = detect_encoding(text_);
+        if (encoding == Encoding::utf16_le || encoding == Encoding::utf16_be) {
+            auto text = decode_text(text_, encoding);
+            if (!text) return false;
+            decoded_ = std::move(*text);
+            text_ = decoded_;
+            return true;
+        }
         return std::memchr(text_.data(), '\0', std::min(text_.size(), kBinaryProbe)) == nullptr;
     }
     void search_file(std::string const& path) {
@@ -79,7 +104,7 @@ class Searcher {
     bool search_lines(std::string const& path) {
         bool found = false;
         std::size_t at = 0;
-        while (at < text_.size() && out_.limit.empty()) {
+        while (at < text_.size() && goes_on()) {
             auto const hit = pattern_.find_line(text_, at);
             if (!hit) break;
             found = true;
@@ -91,7 +116,7 @@ class Searcher {
     bool search_spans(std::string const& path) {
         bool found = false;
         std::size_t at = 0;
-        while (at <= text_.size() && out_.limit.empty()) {
+        while (at <= text_.size() && goes_on()) {
             auto const hit = pattern_.find(text_, at);
             if (!hit) break;
             found = true;
@@ -160,8 +185,10 @@ class Searcher {
     Pattern pattern_;
     GrepResult out_;
     std::string buffer_;
+    std::string decoded_;  // of UTF-16
     std::string_view text_;
     std::uint64_t skip_;
+    std::uint64_t steps_ = 0;
     std::uint64_t bytes_ = 0;
     std::uint64_t line_ = 1;
     std::size_t counted_ = 0;

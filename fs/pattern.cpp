@@ -3,6 +3,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 
 namespace execd::fs {
@@ -15,6 +17,10 @@ constexpr std::uint32_t kDepthLimit = 2'000;
 constexpr std::uint32_t kHeapKib = 8 * 1024;
 constexpr std::uint64_t kGiveUp = 64;  // lines too hard in one search
 constexpr std::size_t kMaxExpression = 64 * 1024;
+constexpr std::size_t kFirstSlice = 4 * 1024;
+constexpr std::size_t kLastSlice = 4 * 1024 * 1024;
+constexpr auto kQuick = std::chrono::milliseconds(1);  // of one slice
+constexpr std::size_t kLook = 1024 * 1024;             // of text gone through between two looks at stop
 
 bool is_plain(char c) { return std::strchr("\\^$.|?*+()[]{}", c) == nullptr && c != '\0'; }
 
@@ -33,79 +39,108 @@ Span line_around(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-std::string required_literal(std::string_view expression) {
-    std::string best;
-    std::string run;
-    auto const cut = [&] {
-        if (run.size() > best.size()) best = run;
-        run.clear();
-    };
-    int depth = 0;
-    for (std::size_t i = 0; i < expression.size(); ++i) {
-        char const c = expression[i];
-        if (c == '|' && depth == 0) return "";
-        if (c == '(') {
-            // Inline options may turn on case folding or free spacing; verbs and assertions may do anything.
-            if (i + 1 < expression.size() && (expression[i + 1] == '*')) return "";
-            if (expression.substr(i).starts_with("(?") && !expression.substr(i).starts_with("(?:")) return "";
-            cut();
-            ++depth;
-            continue;
+namespace {
+
+/// Goes over an expression and keeps the longest run of plain text that every match contains.
+class LiteralFinder {
+  public:
+    explicit LiteralFinder(std::string_view expression) : text_(expression) {}
+    std::string run() {
+        for (; at_ < text_.size(); ++at_)
+            if (!step()) return "";
+        cut();
+        return best_;
+    }
+
+  private:
+    void cut() {
+        if (run_.size() > best_.size()) best_ = run_;
+        run_.clear();
+    }
+    [[nodiscard]] char next() const { return at_ + 1 < text_.size() ? text_[at_ + 1] : '\0'; }
+    /// False: nothing can be told of this expression.
+    bool step() {
+        char const c = text_[at_];
+        switch (c) {
+            case '|':
+                if (depth_ == 0) return false;
+                break;
+            case '(': return open_group();
+            case ')': --depth_; return true;
+            case '[': return skip_class();
+            case '{':
+                // How often a class, a group or an escape is repeated: its numbers are no text.
+                cut();
+                skip_count(at_);
+                return true;
+            default: break;
         }
-        if (c == ')') {
-            --depth;
-            continue;
-        }
-        if (c == '[') {
-            cut();
-            std::size_t end = i + 1;
-            if (end < expression.size() && expression[end] == '^') ++end;
-            if (end < expression.size() && expression[end] == ']') ++end;
-            while (end < expression.size() && expression[end] != ']') end += expression[end] == '\\' ? 2 : 1;
-            if (expression.substr(i, end - i).find("[:") != std::string_view::npos) return "";
-            i = end;
-            continue;
-        }
-        if (c == '{') {
-            // How often a class, a group or an escape is repeated: its numbers are no text.
-            cut();
-            i = std::min(expression.find('}', i), expression.size() - 1);
-            continue;
-        }
+        return character(c);
+    }
+    bool open_group() {
+        // Inline options may turn on case folding or free spacing; verbs and assertions may do anything.
+        auto const rest = text_.substr(at_);
+        if (rest.starts_with("(*")) return false;
+        if (rest.starts_with("(?") && !rest.starts_with("(?:")) return false;
+        cut();
+        ++depth_;
+        return true;
+    }
+    bool skip_class() {
+        cut();
+        std::size_t end = at_ + 1;
+        if (end < text_.size() && text_[end] == '^') ++end;
+        if (end < text_.size() && text_[end] == ']') ++end;
+        while (end < text_.size() && text_[end] != ']') end += text_[end] == '\\' ? 2 : 1;
+        if (text_.substr(at_, end - at_).find("[:") != std::string_view::npos) return false;
+        at_ = end;
+        return true;
+    }
+    void skip_count(std::size_t from) { at_ = std::min(text_.find('}', from), text_.size() - 1); }
+    bool character(char c) {
         char literal = c;
         bool plain = is_plain(c);
-        if (c == '\\' && i + 1 < expression.size()) {
-            literal = expression[++i];
-            if (literal == 'Q' || literal == 'E') return "";
+        if (c == '\\' && at_ + 1 < text_.size()) {
+            literal = text_[++at_];
+            if (literal == 'Q' || literal == 'E') return false;
             plain = !((literal >= 'a' && literal <= 'z') || (literal >= 'A' && literal <= 'Z') ||
                       (literal >= '0' && literal <= '9'));
-            if (!plain) {
-                // \x41, \p{L}, \1, \b ... : nothing of what follows them may be taken for text
-                if (std::strchr("bBdDsSwWnrt", literal) == nullptr) return "";
-            }
+            // \x41, \p{L}, \1 ... : nothing of what follows them may be taken for text
+            if (!plain && std::strchr("bBdDsSwWnrt", literal) == nullptr) return false;
         }
-        if (depth > 0) continue;
-        if (!plain) {
+        if (depth_ > 0) return true;
+        if (plain)
+            take(literal);
+        else
             cut();
-            continue;
-        }
-        char const next = i + 1 < expression.size() ? expression[i + 1] : '\0';
-        if (next == '*' || next == '?' || next == '{') {
-            // The character is optional; of a UTF-8 sequence the whole character is.
-            while (!run.empty() && (static_cast<unsigned char>(literal) & 0xC0U) == 0x80U) {
-                literal = run.back();
-                run.pop_back();
-            }
-            cut();
-            if (next == '{') i = std::min(expression.find('}', i), expression.size() - 1);
-            continue;
-        }
-        run += literal;
-        if (next == '+') cut();
+        return true;
     }
-    cut();
-    return best;
-}
+    void take(char literal) {
+        char const after = next();
+        if (after == '*' || after == '?' || after == '{') {
+            // The character is optional; of a UTF-8 sequence the whole character is.
+            while (!run_.empty() && (static_cast<unsigned char>(literal) & 0xC0U) == 0x80U) {
+                literal = run_.back();
+                run_.pop_back();
+            }
+            cut();
+            if (after == '{') skip_count(at_);
+            return;
+        }
+        run_ += literal;
+        if (after == '+') cut();
+    }
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+    int depth_ = 0;
+    std::string run_;
+    std::string best_;
+};
+
+}  // namespace
+
+std::string required_literal(std::string_view expression) { return LiteralFinder(expression).run(); }
 
 bool line_local(std::string_view expression) {
     for (auto const* word :
@@ -128,8 +163,33 @@ struct Pattern::Impl {
     ::pcre2_match_context* context = nullptr;
     ::pcre2_match_data* data = nullptr;
     std::uint64_t too_hard = 0;
+    std::function<bool()> stop;
+    bool stopped = false;
+    std::size_t slice = kFirstSlice;  // where a match may begin, per call
 
+    [[nodiscard]] bool stops() {
+        if (!stopped && stop && stop()) stopped = true;
+        return stopped;
+    }
+    /// In slices of places to begin at, as long as they go fast: one call over a long text would not see
+    /// that nobody waits any more.
     std::optional<Span> match(std::string_view text, std::size_t from) {
+        for (;;) {
+            auto end = std::min(from + slice, text.size());
+            while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) ++end;
+            ::pcre2_set_offset_limit(context, end);
+            auto const before = std::chrono::steady_clock::now();
+            auto const hard = too_hard;
+            auto found = match_slice(text, from);
+            if (found || too_hard != hard || end == text.size()) return found;
+            auto const took = std::chrono::steady_clock::now() - before;
+            if (took < kQuick && slice < kLastSlice) slice *= 4;
+            if (took > 8 * kQuick && slice > kFirstSlice) slice /= 4;
+            from = end;
+            if (stops()) return std::nullopt;
+        }
+    }
+    std::optional<Span> match_slice(std::string_view text, std::size_t from) {
         int const rc = ::pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, 0,
                                      data, context);
         if (rc >= 0) {
@@ -146,6 +206,8 @@ Pattern::Pattern(Pattern&&) noexcept = default;
 Pattern& Pattern::operator=(Pattern&&) noexcept = default;
 Pattern::~Pattern() = default;
 std::uint64_t Pattern::too_hard() const { return impl_->too_hard; }
+void Pattern::set_stop(std::function<bool()> stop) { impl_->stop = std::move(stop); }
+bool Pattern::stopped() const { return impl_->stopped; }
 
 Result<Pattern> Pattern::compile(std::string_view expression, PatternOptions options) {
     if (expression.empty()) return fail(Code::invalid_argument, "regex", "empty pattern");
@@ -156,8 +218,9 @@ Result<Pattern> Pattern::compile(std::string_view expression, PatternOptions opt
         impl->plain = true;
         return Pattern(std::move(impl));
     }
-    std::uint32_t flags = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
-    if (options.fixed) flags = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_LITERAL;
+    std::uint32_t flags = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C |
+                          PCRE2_USE_OFFSET_LIMIT;
+    if (options.fixed) flags = PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_LITERAL | PCRE2_USE_OFFSET_LIMIT;
     if (options.ignore_case) flags |= PCRE2_CASELESS;
     if (options.multiline) flags |= options.fixed ? 0U : static_cast<std::uint32_t>(PCRE2_DOTALL);
     int error = 0;
@@ -195,7 +258,12 @@ std::optional<Span> Pattern::find(std::string_view text, std::size_t from) {
 std::optional<Pattern::Line> Pattern::find_line(std::string_view text, std::size_t from) {
     // Candidates first: the literal, or a match anywhere; then the line alone decides.
     auto const before = impl_->too_hard;
+    auto looked = from;
     while (from < text.size() && impl_->too_hard - before < kGiveUp) {
+        if (from - looked > kLook || impl_->stopped) {
+            if (impl_->stops()) return std::nullopt;
+            looked = from;
+        }
         std::size_t at = from;
         if (!impl_->literal.empty())
             at = find_text(text, impl_->literal, from);
@@ -204,6 +272,8 @@ std::optional<Pattern::Line> Pattern::find_line(std::string_view text, std::size
             auto const candidate = impl_->match(text, from);
             if (candidate)
                 at = candidate->begin;
+            else if (impl_->stopped)
+                return std::nullopt;
             else if (impl_->too_hard == hard)
                 return std::nullopt;
             else

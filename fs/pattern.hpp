@@ -3,6 +3,7 @@
 //
 // Thread: one at a time.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,9 @@ class Pattern {
         Span match;
     };
     [[nodiscard]] std::optional<Line> find_line(std::string_view text, std::size_t from);
+    /// Asked now and then, also within one long line; once it says true nothing more is found.
+    void set_stop(std::function<bool()> stop);
+    [[nodiscard]] bool stopped() const;
     /// How often a match was given up because it took too much effort.
     [[nodiscard]] std::uint64_t too_hard() const;
 

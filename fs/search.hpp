@@ -79,9 +79,9 @@ struct GrepOptions : WalkOptions {
     std::uint32_t after = 0;
     std::uint64_t skip = 0;  // matches to pass over first
     std::uint64_t max_matches = 500;
-    std::uint64_t max_file_size = 1U << 20U;  // larger files are counted as skipped
-    std::uint64_t max_bytes = 16U << 20U;     // of text answered
-    std::uint32_t max_line = 4096;            // longer lines are cut in the answer (at a character)
+    std::uint64_t max_file_size = 16U << 20U;  // larger files are counted as skipped_large
+    std::uint64_t max_bytes = 16U << 20U;      // of text answered
+    std::uint32_t max_line = 4096;             // longer lines are cut in the answer (at a character)
     std::uint32_t max_ms = 30'000;  // of running; then what was found so far is answered as truncated
 
     explicit GrepOptions(std::string path_ = {}, std::string pattern_ = {}) : pattern(std::move(pattern_)) {
@@ -117,13 +117,14 @@ struct GrepResult {
     std::uint64_t files_searched = 0;
     std::uint64_t files_matched = 0;
     std::uint64_t files_skipped = 0;  // binary, too large, unreadable
+    std::uint64_t skipped_large = 0;  // of these, larger than max_file_size
     std::uint64_t too_hard = 0;       // lines on which the pattern ran into its limits
     bool truncated = false;           // some limit was reached: there may be more
     std::string limit{};              // which: "matches", "bytes", "time"
 
     template <class A>
     void visit(A& a) {
-        a(matches, files_searched, files_matched, files_skipped, too_hard, truncated, limit);
+        a(matches, files_searched, files_matched, files_skipped, skipped_large, too_hard, truncated, limit);
     }
 };
 

@@ -41,7 +41,7 @@ Walker::Walker(WalkOptions options, Want want, CancelFlag cancel, bool relative)
 
 Result<bool> Walker::start(WalkItem& item) {
     if (auto ok = check_path(options_.path); !ok) return Failure(ok.error());
-    auto exclude = GlobSet::compile(options_.exclude);
+    auto exclude = GlobSet::compile(options_.exclude, {.negation = true});
     if (!exclude) return Failure(exclude.error());
     exclude_ = std::move(*exclude);
     struct ::stat stat {};

@@ -1,15 +1,15 @@
 #include "fs/search.hpp"
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
-#include <random>
 
 #include <chrono>
+#include <random>
 #include <thread>
 
 #include "fs/ops.hpp"
 #include "fs/pattern.hpp"
+#include "fs/text.hpp"
 #include "support.hpp"
 
 namespace execd::fs {
@@ -141,6 +141,64 @@ TEST_F(Tree, GrepOptionsAndCaps) {
     EXPECT_EQ(Grep(options).run().error().where, "regex");
     options.pattern = "";
     EXPECT_EQ(Grep(options).run().error().where, "regex");
+}
+
+/// One long line on which every place to begin is much work: the limit is looked at within it.
+TEST_F(Tree, GrepLooksAtItsLimitsWithinOneFile) {
+    std::string const line(2'000, 'a');
+    std::string text;
+    for (int i = 0; i < 500; ++i) text += line + "\n";
+    put(dir / "large", text);
+    for (char const* const pattern : {"(.)(.).*\\2\\1x", "(a+)b"}) {
+        for (bool const multiline : {false, true}) {
+            GrepOptions options(dir / "large", pattern);
+            options.max_ms = 1;
+            options.multiline = multiline;
+            auto const late = Grep(options).run();
+            ASSERT_TRUE(late);
+            if (late->too_hard > 0) continue;  // given up for another reason
+            EXPECT_EQ(late->limit, "time") << pattern;
+            EXPECT_TRUE(late->truncated);
+        }
+    }
+    GrepOptions options(dir / "large", "(.)(.).*\\2\\1x");
+    options.max_ms = 600'000;
+    Grep cancelled(options, std::make_shared<std::atomic<bool>>(true));
+    EXPECT_EQ(cancelled.run().error().code, Code::cancelled);
+}
+
+TEST(Pattern, AStopEndsALongSearchWithinOneText) {
+    auto pattern = Pattern::compile("[a-z]+[0-9]", {});
+    ASSERT_TRUE(pattern);
+    int asked = 0;
+    pattern->set_stop([&asked] { return ++asked == 3; });
+    std::string text;
+    for (int i = 0; i < 40'000; ++i) text += "abcdefgh 12 hij klm\n";
+    EXPECT_FALSE(pattern->find(text, 0));
+    EXPECT_TRUE(pattern->stopped());
+    EXPECT_EQ(asked, 3);
+}
+
+TEST_F(Tree, GrepSaysWhatItPassedOverAndReadsUtf16) {
+    put(dir / "large.txt", std::string(2'000'000, 'x') + "\nneedle\n");
+    put(dir / "wide.txt", *encode_text("one\nneedle two\n", Encoding::utf16_le));
+    GrepOptions options(dir.path(), "needle");
+    EXPECT_EQ(Grep(options).run()->matches.size(), 2U);
+    options.max_file_size = 1'000'000;
+    auto const found = Grep(options).run();
+    EXPECT_EQ(found->skipped_large, 1U);
+    ASSERT_EQ(found->matches.size(), 1U);
+    EXPECT_EQ(found->matches[0].text, "needle two");
+    EXPECT_EQ(found->matches[0].line, 2U);
+    options.include = {"!(*.txt)"};
+    EXPECT_TRUE(Grep(options).run()->matches.empty());
+    options.include = {"!(*.py)"};
+    EXPECT_EQ(Grep(options).run()->matches.size(), 1U);
+    options.include = {};
+    options.exclude = {"!(*.py)"};
+    EXPECT_TRUE(Grep(options).run()->matches.empty());
+    options.exclude = {"!bad"};
+    EXPECT_EQ(Grep(options).run().error().where, "glob");
 }
 
 TEST(Pattern, TheRequiredLiteral) {
