@@ -149,6 +149,15 @@ struct ReadPiece {
         return out;
     }
 };
+struct ReadAll {
+    using Answer = std::string;
+    static constexpr Lane kLane = Lane::bulk;
+    bool may_hang = true;
+    UniqueFd fd{};
+    std::uint64_t limit = 0;
+    ReadAll(UniqueFd own, std::uint64_t up_to) : fd(std::move(own)), limit(up_to) {}
+    [[nodiscard]] Result<std::string> run() const { return read_all(fd.get(), limit); }
+};
 struct ReadAllHere {
     int fd;
     std::uint64_t limit;
@@ -180,7 +189,13 @@ Task<Result<std::string>> read_whole(Executor& files, OpenFile const& file, std:
         auto const n = read_cached(file.fd.get(), out, 0);
         if (n == static_cast<std::int64_t>(file.size)) co_return out;
     }
-    auto out = co_await files.loop().pool().run(Lane::bulk, ReadAllHere{file.fd.get(), limit});
+    Result<std::string> out;
+    if (file.may_hang) {
+        ReadAll all(UniqueFd(::fcntl(file.fd.get(), F_DUPFD_CLOEXEC, 0)), limit);
+        out = co_await files.run_here(std::move(all));
+    } else {
+        out = co_await files.loop().pool().run(Lane::bulk, ReadAllHere{file.fd.get(), limit});
+    }
     if (!out && out.error().code == Code::too_large)
         out.error().detail = file.path + ": " + out.error().detail;
     co_return out;

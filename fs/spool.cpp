@@ -8,6 +8,7 @@
 #include "base/fault.hpp"
 #include "base/ids.hpp"
 #include "fs/content.hpp"
+#include "fs/executor.hpp"
 #include "fs/path.hpp"
 
 namespace execd::fs {
@@ -60,25 +61,48 @@ struct Spool::Disk {
 namespace {
 template <class Disk>
 struct PutPart {
+    using Answer = std::size_t;
+    static constexpr Lane kLane = Lane::bulk;
     explicit PutPart(std::shared_ptr<Disk> d) : disk(std::move(d)) {}
     std::shared_ptr<Disk> disk;
-    Result<void> operator()() const { return disk->put(); }
+    bool may_hang = true;
+    [[nodiscard]] Result<std::size_t> run() const {
+        auto ok = disk->put();
+        if (!ok) return Failure(ok.error());
+        return std::size_t{0};
+    }
+    Result<std::size_t> operator()() const { return run(); }
 };
 template <class Disk>
 struct GetPart {
+    using Answer = std::size_t;
+    static constexpr Lane kLane = Lane::bulk;
     GetPart(std::shared_ptr<Disk> d, std::uint64_t from) : disk(std::move(d)), at(from) {}
     std::shared_ptr<Disk> disk;
     std::uint64_t at;
-    Result<std::size_t> operator()() const { return disk->get(at); }
+    bool may_hang = true;
+    [[nodiscard]] Result<std::size_t> run() const { return disk->get(at); }
+    Result<std::size_t> operator()() const { return run(); }
 };
 }  // namespace
+
+Spool::Spool(Executor& files, std::string directory)
+    : loop_(&files.loop()), files_(&files), directory_(std::move(directory)) {}
+
+template <class Op>
+Task<Result<std::size_t>> Spool::run(Op op) {
+    if (files_ != nullptr && files_->may_hang(directory_)) co_return co_await files_->run_here(std::move(op));
+    co_return co_await loop_->pool().run(Lane::bulk, std::move(op));
+}
 
 Task<Result<void>> Spool::write_out() {
     if (!disk_) disk_ = std::make_shared<Disk>(directory_);
     std::swap(disk_->part, memory_);
     memory_.clear();
     PutPart<Disk> put(disk_);
-    co_return co_await loop_->pool().run(Lane::bulk, std::move(put));
+    auto const ok = co_await run(std::move(put));
+    if (!ok) co_return Failure(ok.error());
+    co_return Result<void>();
 }
 
 Task<Result<void>> Spool::append(std::string_view bytes) {
@@ -105,7 +129,7 @@ Task<Result<std::string_view>> Spool::next() {
     }
     reading_ = true;
     GetPart<Disk> get(disk_, read_);
-    auto n = co_await loop_->pool().run(Lane::bulk, std::move(get));
+    auto n = co_await run(std::move(get));
     if (!n) co_return Failure(n.error());
     read_ += *n;
     co_return std::string_view(disk_->part);

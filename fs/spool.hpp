@@ -18,10 +18,14 @@ namespace execd::fs {
 /// A file without a name on the file system of `directory`, readable and writable. Blocks.
 [[nodiscard]] Result<UniqueFd> open_unnamed(std::string const& directory);
 
+class Executor;
+
 class Spool {
   public:
     /// `directory`: on whose file system larger content lies; it must exist by then.
     Spool(Loop& loop, std::string directory) : loop_(&loop), directory_(std::move(directory)) {}
+    /// For a directory that may lie on a file system that hangs.
+    Spool(Executor& files, std::string directory);
 
     /// no_space and the like. The bytes are not needed after this returns.
     [[nodiscard]] Task<Result<void>> append(std::string_view bytes);
@@ -33,8 +37,11 @@ class Spool {
 
   private:
     struct Disk;
+    template <class Op>
+    [[nodiscard]] Task<Result<std::size_t>> run(Op op);
     [[nodiscard]] Task<Result<void>> write_out();
     Loop* loop_;
+    Executor* files_ = nullptr;
     std::string directory_;
     std::string memory_;
     std::shared_ptr<Disk> disk_;

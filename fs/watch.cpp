@@ -1,5 +1,6 @@
 #include "fs/watch.hpp"
 
+#include <fcntl.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <unordered_map>
 
 #include "base/unique_fd.hpp"
+#include "fs/executor.hpp"
 #include "fs/path.hpp"
 #include "fs/watch_tree.hpp"
 
@@ -38,34 +40,48 @@ bool take_notice(std::string_view& buffer, Notice& out) {
     return true;
 }
 
+/// Operations (fs/executor.hpp) of their own: where the file system may hang they share its few threads, and
+/// nothing that they use is the watch's, which may be gone first.
 struct AddTree {
-    AddTree(int fd, std::string at, std::shared_ptr<WatchFilter const> how, bool all)
-        : inotify(fd), path(std::move(at)), filter(std::move(how)), list(all) {}
-    int inotify;
+    using Answer = AddedTree;
+    static constexpr Lane kLane = Lane::search;
+    AddTree(bool slow, int fd, std::string at, std::shared_ptr<WatchFilter const> how, bool all)
+        : may_hang(slow),
+          inotify(::fcntl(fd, F_DUPFD_CLOEXEC, 0)),
+          path(std::move(at)),
+          filter(std::move(how)),
+          list(all) {}
+    bool may_hang;
+    UniqueFd inotify;
     std::string path;
     std::shared_ptr<WatchFilter const> filter;
     bool list;
-    Result<AddedTree> operator()() const { return watch_tree(inotify, path, *filter, list); }
+    [[nodiscard]] Result<AddedTree> run() const { return watch_tree(inotify.get(), path, *filter, list); }
 };
 
 struct TakePhotos {
-    explicit TakePhotos(std::shared_ptr<WatchFilter const> how) : filter(std::move(how)) {}
+    using Answer = Photographed;
+    static constexpr Lane kLane = Lane::search;
+    TakePhotos(bool slow, std::shared_ptr<WatchFilter const> how) : may_hang(slow), filter(std::move(how)) {}
+    bool may_hang;
     std::shared_ptr<WatchFilter const> filter;
-    Result<Photos> operator()() const { return photograph(*filter); }
+    [[nodiscard]] Result<Photographed> run() const { return photograph(*filter); }
 };
 
 /// What is watched for `path`: the directory itself, or one name in its directory (editors replace files by
 /// renaming, so a watch on the file would see its end and no more).
 struct MakeFilter {
+    using Answer = WatchFilter;
+    static constexpr Lane kLane = Lane::metadata;
     explicit MakeFilter(WatchOptions const& o)
         : path(o.path), exclude(o.exclude), include(o.include), recursive(o.recursive) {}
     std::string path;
     std::vector<std::string> exclude, include;
     bool recursive;
-    Result<WatchFilter> operator()() const {
+    [[nodiscard]] Result<WatchFilter> run() const {
         if (auto ok = check_path(path); !ok) return Failure(ok.error());
-        auto out = GlobSet::compile(exclude);
-        auto in = GlobSet::compile(include);
+        auto out = GlobSet::compile(exclude, {.negation = true});
+        auto in = GlobSet::compile(include, {.negation = true});
         if (!out) return Failure(out.error());
         if (!in) return Failure(in.error());
         WatchFilter filter;
@@ -87,9 +103,15 @@ struct MakeFilter {
 }  // namespace
 
 struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
-    Impl(Loop& l, WatchOptions o)
-        : loop(&l), options(std::move(o)), inotify(l.executor()), flush(l.clock()), scope(l, "fs.watch") {}
+    Impl(Executor& e, WatchOptions o)
+        : files(&e),
+          loop(&e.loop()),
+          options(std::move(o)),
+          inotify(loop->executor()),
+          flush(loop->clock()),
+          scope(*loop, "fs.watch") {}
 
+    Executor* files;
     Loop* loop;
     WatchOptions options;
     std::shared_ptr<WatchFilter const> filter;
@@ -102,6 +124,7 @@ struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
     Event arrived;
     bool scanning = false;
     bool ended = false;
+    bool cut = false;  // the last photograph does not show all
     Photos photos;
     Scope scope;
 
@@ -114,6 +137,18 @@ struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
     Task<bool> after_overflow();
     void changed(Raw raw) {
         if (raw.what == Change::overflow || filter->reported(raw.path)) pending.add(std::move(raw));
+    }
+    void overflowed() {
+        Raw lost;
+        lost.what = Change::overflow;
+        lost.path = filter->root;
+        lost.directory = true;
+        changed(std::move(lost));
+    }
+    /// A photograph that does not show all: said once.
+    void note_cut(bool now) {
+        if (now && !cut) overflowed();
+        cut = now;
     }
     void renamed_directory(std::string const& from, std::string const& to);
     void forget_below(std::string const& path);
@@ -166,8 +201,9 @@ void Watch::Impl::forget_below(std::string const& path) {
 
 /// Watches a tree that has appeared; false when inotify is exhausted and scanning has to take over.
 Task<bool> Watch::Impl::cover(std::string path, bool list) {
-    AddTree add(inotify.native_handle(), std::move(path), filter, list);
-    auto tree = co_await loop->pool().run(Lane::search, std::move(add));
+    bool const slow = files->may_hang(path);
+    AddTree add(slow, inotify.native_handle(), std::move(path), filter, list);
+    auto tree = co_await files->run_here(std::move(add));
     if (!tree) co_return true;  // gone again
     for (auto& found : tree->directories) directories[found.descriptor] = std::move(found.path);
     for (auto& found : tree->found) changed(std::move(found));
@@ -175,11 +211,7 @@ Task<bool> Watch::Impl::cover(std::string path, bool list) {
 }
 
 Task<bool> Watch::Impl::after_overflow() {
-    Raw lost;
-    lost.what = Change::overflow;
-    lost.path = filter->root;
-    lost.directory = true;
-    changed(std::move(lost));
+    overflowed();
     co_return co_await cover(filter->root, false);  // directories made meanwhile
 }
 
@@ -268,11 +300,7 @@ Task<void> Watch::Impl::read_on(std::shared_ptr<Impl> self) {
     self->scanning = true;
     self->inotify.close();
     self->directories.clear();
-    Raw lost;  // between the last event and the first photograph
-    lost.what = Change::overflow;
-    lost.path = self->filter->root;
-    lost.directory = true;
-    self->changed(std::move(lost));
+    self->overflowed();  // between the last event and the first photograph
     self->arm();
     self->scope.spawn("fs.watch.scan", self->scan_on(self));
 }
@@ -280,7 +308,8 @@ Task<void> Watch::Impl::read_on(std::shared_ptr<Impl> self) {
 Task<void> Watch::Impl::scan_on(std::shared_ptr<Impl> self) {
     bool first = self->photos.empty();
     for (;;) {
-        auto now = co_await self->loop->pool().run(Lane::search, TakePhotos(self->filter));
+        TakePhotos take(self->files->may_hang(self->filter->root), self->filter);
+        auto now = co_await self->files->run_here(std::move(take));
         if (!now) {
             Raw gone;
             gone.what = Change::remove;
@@ -290,9 +319,10 @@ Task<void> Watch::Impl::scan_on(std::shared_ptr<Impl> self) {
             self->end();
             co_return;
         }
-        if (!first) compare(self->photos, *now, self->pending);
+        if (!first) compare(self->photos, now->photos, self->pending);
         first = false;
-        self->photos = std::move(*now);
+        self->note_cut(now->truncated);
+        self->photos = std::move(now->photos);
         self->arm();
         bool const slept = co_await self->loop->clock().sleep_for(self->options.scan_every);
         if (!slept) co_return;
@@ -301,15 +331,16 @@ Task<void> Watch::Impl::scan_on(std::shared_ptr<Impl> self) {
 
 Task<Result<void>> Watch::Impl::begin() {
     MakeFilter make(options);
-    auto made = co_await loop->pool().run(Lane::metadata, std::move(make));
+    auto made = co_await files->run_here(std::move(make));
     if (!made) co_return Failure(made.error());
+    bool const slow = files->may_hang(made->root);
     filter = std::make_shared<WatchFilter const>(std::move(*made));
     UniqueFd fd(options.scan_only ? -1 : ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
     scanning = !fd;
     if (fd) {
         inotify.assign(fd.release());
-        AddTree add(inotify.native_handle(), filter->root, filter, false);
-        auto tree = co_await loop->pool().run(Lane::search, std::move(add));
+        AddTree add(slow, inotify.native_handle(), filter->root, filter, false);
+        auto tree = co_await files->run_here(std::move(add));
         if (!tree) co_return Failure(tree.error());
         scanning = tree->exhausted;
         for (auto& found : tree->directories) directories[found.descriptor] = std::move(found.path);
@@ -320,9 +351,12 @@ Task<Result<void>> Watch::Impl::begin() {
     }
     if (inotify.is_open()) inotify.close();
     directories.clear();
-    auto now = co_await loop->pool().run(Lane::search, TakePhotos(filter));
+    TakePhotos take(slow, filter);
+    auto now = co_await files->run_here(std::move(take));
     if (!now) co_return Failure(now.error());
-    photos = std::move(*now);
+    photos = std::move(now->photos);
+    note_cut(now->truncated);
+    arm();
     scope.spawn("fs.watch.scan", scan_on(shared_from_this()));
     co_return Result<void>();
 }
@@ -330,8 +364,8 @@ Task<Result<void>> Watch::Impl::begin() {
 Watch::Watch(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Watch::~Watch() = default;
 
-Task<Result<std::shared_ptr<Watch>>> Watch::start(Loop& loop, WatchOptions options) {
-    auto impl = std::make_shared<Impl>(loop, std::move(options));
+Task<Result<std::shared_ptr<Watch>>> Watch::start(Executor& files, WatchOptions options) {
+    auto impl = std::make_shared<Impl>(files, std::move(options));
     auto began = co_await impl->begin();
     if (!began) co_return Failure(began.error());
     co_return std::make_shared<Watch>(std::move(impl));

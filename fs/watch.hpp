@@ -51,10 +51,13 @@ struct WatchBatch {
     bool ended = false;        // the root is gone: nothing more will come
 };
 
+class Executor;
+
 class Watch {
   public:
-    /// not_found, permission_denied ... of the root.
-    [[nodiscard]] static Task<Result<std::shared_ptr<Watch>>> start(Loop& loop, WatchOptions options);
+    /// not_found, permission_denied ... of the root. `files` (whose slots work on file systems that may hang
+    /// takes) must outlive it.
+    [[nodiscard]] static Task<Result<std::shared_ptr<Watch>>> start(Executor& files, WatchOptions options);
     struct Impl;
     explicit Watch(std::shared_ptr<Impl> impl);
     ~Watch();

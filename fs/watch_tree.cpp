@@ -83,20 +83,23 @@ Result<AddedTree> watch_tree(int inotify, std::string path, WatchFilter const& f
     return out;
 }
 
-Result<Photos> photograph(WatchFilter const& filter) {
+Result<Photographed> photograph(WatchFilter const& filter, std::uint64_t at_most) {
     ListOptions options(filter.root);
     options.depth = filter.recursive && filter.only.empty() ? UINT32_MAX : 1;
     options.sort = SortBy::none;
     options.follow_root = true;
     options.read_links = false;
     options.skip_unreadable = true;
+    options.max_entries = at_most;
     auto listing = List(options).run();
     if (!listing) return Failure(listing.error());
-    Photos out;
+    Photographed out;
+    out.truncated = listing->truncated;
     for (auto& entry : listing->entries)
         if (!filter.excluded(entry.path))
-            out.emplace(std::move(entry.path), Photo{entry.inode, entry.mtime_ns, entry.ctime_ns, entry.size,
-                                                     entry.mode, entry.kind == Kind::directory});
+            out.photos.emplace(std::move(entry.path),
+                               Photo{entry.inode, entry.mtime_ns, entry.ctime_ns, entry.size, entry.mode,
+                                     entry.kind == Kind::directory});
     return out;
 }
 
@@ -108,7 +111,10 @@ void compare(Photos const& before, Photos const& after, Coalescer& out) {
         auto const old = before.find(path);
         if (old == before.end()) {
             auto const moved = gone.find(now.inode);
-            if (moved == gone.end()) {
+            // An inode that was freed is soon another file's: its times tell.
+            bool const same = moved != gone.end() && before.at(*moved->second).mtime_ns == now.mtime_ns &&
+                              before.at(*moved->second).directory == now.directory;
+            if (!same) {
                 out.add({Change::create, path, "", now.directory});
                 continue;
             }

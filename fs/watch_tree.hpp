@@ -45,7 +45,12 @@ struct Photo {
     bool directory = false;
 };
 using Photos = std::map<std::string, Photo>;
-[[nodiscard]] Result<Photos> photograph(WatchFilter const& filter);
+struct Photographed {
+    Photos photos{};
+    bool truncated = false;  // there was more than `at_most`
+};
+[[nodiscard]] Result<Photographed> photograph(WatchFilter const& filter, std::uint64_t at_most = 1'000'000);
+/// What has the inode and the times of something that is gone is that, renamed.
 void compare(Photos const& before, Photos const& after, Coalescer& out);
 
 }  // namespace execd::fs

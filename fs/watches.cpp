@@ -14,10 +14,10 @@ Watches::Watches(Loop& loop, WatchesOptions options)
     : loop_(&loop), options_(options), sweep_(loop.clock()), scope_(loop, "fs.watches") {}
 Watches::~Watches() = default;
 
-Task<Result<std::string>> Watches::start(WatchOptions options) {
+Task<Result<std::string>> Watches::start(Executor& files, WatchOptions options) {
     if (held_.size() >= options_.at_most)
         co_return fail(Code::exhausted, "watch", std::to_string(options_.at_most) + " watches are open");
-    auto watch = co_await Watch::start(*loop_, std::move(options));
+    auto watch = co_await Watch::start(files, std::move(options));
     if (!watch) co_return Failure(watch.error());
     if (closed_) {
         co_await (*watch)->close();
@@ -113,12 +113,12 @@ bool is_absence(Error const& error) {
 }
 
 /// Watches `path` itself, or the nearest directory above it that is there.
-Task<Result<std::shared_ptr<Watch>>> watch_nearest(Loop& loop, std::string path) {
+Task<Result<std::shared_ptr<Watch>>> watch_nearest(Executor& files, std::string path) {
     for (;;) {
         WatchOptions options(path);
         options.recursive = false;
         options.debounce = Duration::zero();
-        auto watch = co_await Watch::start(loop, std::move(options));
+        auto watch = co_await Watch::start(files, std::move(options));
         if (watch || !is_absence(watch.error()) || path == "/") co_return watch;
         path = parent_of(std::string(path));
     }
@@ -150,7 +150,7 @@ Task<Result<Waited>> Watches::wait(Executor& files, std::string path, WaitFor wh
     std::optional<Waited> before;
     for (;;) {
         // First the watch, then the look: a change in between wakes us.
-        auto started = co_await watch_nearest(*loop_, path);
+        auto started = co_await watch_nearest(files, path);
         if (!started) co_return Failure(started.error());
         Waiting const waiting(*this, std::move(*started));
         std::uint64_t cursor = 0;

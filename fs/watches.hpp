@@ -41,7 +41,7 @@ class Watches {
     Watches& operator=(Watches const&) = delete;
 
     /// exhausted beyond at_most; otherwise as Watch::start.
-    [[nodiscard]] Task<Result<std::string>> start(WatchOptions options);
+    [[nodiscard]] Task<Result<std::string>> start(Executor& files, WatchOptions options);
     /// Null for an unknown id. Keeps the watch alive while held; counts as being asked for.
     [[nodiscard]] std::shared_ptr<Watch> find(std::string const& id);
     /// False for an unknown id.

@@ -29,9 +29,12 @@ std::string lower(std::string text) {
 // ---- a directory as an archive
 
 struct NextSlice {
-    explicit NextSlice(std::shared_ptr<fs::Packer> from) : packer(std::move(from)) {}
+    using Answer = std::string;
+    static constexpr Lane kLane = Lane::bulk;
+    NextSlice(bool slow, std::shared_ptr<fs::Packer> from) : may_hang(slow), packer(std::move(from)) {}
+    bool may_hang;
     std::shared_ptr<fs::Packer> packer;
-    Result<std::string> operator()() const {
+    [[nodiscard]] Result<std::string> run() const {
         std::string out;
         auto ok = packer->next(out, kSlice);
         if (!ok) return Failure(ok.error());
@@ -41,17 +44,19 @@ struct NextSlice {
 
 class ArchiveStream final : public http::Producer {
   public:
-    ArchiveStream(Loop& loop, fs::PackOptions options)
-        : loop_(loop), packer_(std::make_shared<fs::Packer>(std::move(options), cancel_)) {}
+    ArchiveStream(fs::Executor& files, fs::PackOptions options)
+        : files_(files),
+          path_(options.path),
+          packer_(std::make_shared<fs::Packer>(std::move(options), cancel_)) {}
     ~ArchiveStream() override {
         cancel_->store(true);
         // Compressors hold megabytes and directories descriptors: given back by a thread that may wait.
-        loop_.pool().submit(Lane::bulk, [packer = std::move(packer_)]() mutable { packer.reset(); });
+        files_.loop().pool().submit(Lane::bulk, [packer = std::move(packer_)]() mutable { packer.reset(); });
     }
     Task<Result<void>> produce(http::Writer& writer) override {
         while (!packer_->done()) {
-            NextSlice next(packer_);
-            auto slice = co_await loop_.pool().run(Lane::bulk, std::move(next));
+            NextSlice next(files_.may_hang(path_), packer_);
+            auto slice = co_await files_.run_here(std::move(next));
             if (!slice) co_return Failure(slice.error());
             auto sent = co_await writer.write(*slice);
             if (!sent) co_return sent;
@@ -60,7 +65,8 @@ class ArchiveStream final : public http::Producer {
     }
 
   private:
-    Loop& loop_;
+    fs::Executor& files_;
+    std::string path_;
     fs::CancelFlag cancel_ = std::make_shared<std::atomic<bool>>(false);
     std::shared_ptr<fs::Packer> packer_;
 };
@@ -83,7 +89,7 @@ Task<Result<Answer>> pack(Services& services, Call& call) {
     std::string const name =
         std::string(*path == "/" ? "root" : fs::base_name(*path)) + std::string(fs::suffix_of(*format));
     Answer answer = Answer::stream(fs::media_type_of(*format),
-                                   std::make_unique<ArchiveStream>(services.loop, std::move(options)));
+                                   std::make_unique<ArchiveStream>(*services.files, std::move(options)));
     answer.headers.set("Content-Disposition", http::content_disposition("attachment", name));
     co_return answer;
 }
@@ -98,7 +104,7 @@ struct HashFile {
 
 /// The body in a file without a name on the file system of `directory`.
 Task<Result<UniqueFd>> spool_body(Services& services, Call& call, std::string directory) {
-    fs::Spool spool(services.loop, std::move(directory));
+    fs::Spool spool(*services.files, std::move(directory));
     for (;;) {
         auto block = co_await call.body->next();
         if (!block) co_return Failure(block.error());
@@ -109,22 +115,34 @@ Task<Result<UniqueFd>> spool_body(Services& services, Call& call, std::string di
     co_return co_await spool.take_file();
 }
 
+/// `path`, or the nearest above it that is there.
+Task<Result<std::string>> nearest_directory(Services& services, std::string path) {
+    for (;;) {
+        auto const entry = co_await services.files->run(fs::Stat(path, true));
+        if (entry && entry->kind != fs::Kind::directory) co_return fail_errno("open", ENOTDIR, path);
+        if (entry) co_return path;
+        if (entry.error().code != Code::not_found || path == "/") co_return Failure(entry.error());
+        path = fs::parent_of(std::string(path));
+    }
+}
+
 Task<Result<Answer>> unpack(Services& services, Call& call) {
     UnpackQuery request;
     auto read = co_await read_request(call, request);
     if (!read) co_return Failure(read.error());
     auto path = path_of(services, request.path);
     if (!path) co_return Failure(path.error());
-    auto made = co_await services.files->run(fs::MakeDirectory(*path));
-    if (!made) co_return Failure(made.error());
+    // Unpacking makes the directory, once all of the archive is known to be sound.
+    auto const place = co_await nearest_directory(services, *path);
+    if (!place) co_return Failure(place.error());
     if (auto const length = call.body->content_length()) {
-        auto const space = co_await services.files->run(fs::DiskSpace(*path));
+        auto const space = co_await services.files->run(fs::DiskSpace(*place));
         if (space && *length > space->free)
             co_return fail(
                 Code::no_space, "write",
                 std::to_string(*length) + " bytes wanted, " + std::to_string(space->free) + " free");
     }
-    auto file = co_await spool_body(services, call, *path);
+    auto file = co_await spool_body(services, call, *place);
     if (!file) co_return Failure(file.error());
     if (request.sha256) {
         HashFile hash(file->get());

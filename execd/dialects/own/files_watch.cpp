@@ -44,7 +44,7 @@ Task<Result<Answer>> start(Services& services, Call& call) {
     options.exclude = std::move(request.exclude);
     options.debounce = std::chrono::milliseconds(request.debounce_ms);
     options.scan_only = request.scan;
-    auto id = co_await services.watches->start(std::move(options));
+    auto id = co_await services.watches->start(*services.files, std::move(options));
     if (!id) co_return Failure(id.error());
     auto const watch = services.watches->find(*id);
     WatchBody out;

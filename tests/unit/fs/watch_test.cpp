@@ -44,7 +44,7 @@ class WatchTest : public ::testing::Test {
     std::shared_ptr<Watch> start(WatchOptions options) {
         options.debounce = std::chrono::milliseconds(20);
         options.scan_every = std::chrono::milliseconds(20);
-        auto watch = reactor.run(Watch::start(reactor.loop, options));
+        auto watch = reactor.run(Watch::start(reactor.files, options));
         EXPECT_TRUE(watch) << watch.error().message();
         return *watch;
     }
@@ -139,7 +139,7 @@ TEST_F(WatchTest, OnePathThatIsNotThereYet) {
     auto const replaced = until(*watch, "wanted");
     EXPECT_EQ(replaced.find("other"), std::string::npos);
     close(*watch);
-    EXPECT_EQ(reactor.run(Watch::start(reactor.loop, WatchOptions(dir / "no/such"))).error().code,
+    EXPECT_EQ(reactor.run(Watch::start(reactor.files, WatchOptions(dir / "no/such"))).error().code,
               Code::not_found);
 }
 

@@ -90,19 +90,21 @@ TEST(WatchesTable, IdsCapsAndTheEnd) {
     WatchesOptions options;
     options.at_most = 2;
     Watches all(reactor.loop, options);
-    auto const first = reactor.run(all.start(WatchOptions(dir.path())));
-    auto const second = reactor.run(all.start(WatchOptions(dir.path())));
+    auto const first = reactor.run(all.start(reactor.files, WatchOptions(dir.path())));
+    auto const second = reactor.run(all.start(reactor.files, WatchOptions(dir.path())));
     ASSERT_TRUE(first && second);
-    EXPECT_EQ(reactor.run(all.start(WatchOptions(dir.path()))).error().code, Code::exhausted);
+    EXPECT_EQ(reactor.run(all.start(reactor.files, WatchOptions(dir.path()))).error().code, Code::exhausted);
     EXPECT_NE(all.find(*first), nullptr);
     EXPECT_EQ(all.find("nobody"), nullptr);
     EXPECT_TRUE(reactor.run(all.remove(*first)));
     EXPECT_FALSE(reactor.run(all.remove(*first)));
-    EXPECT_EQ(reactor.run(all.start(WatchOptions(dir / "gone/deeper"))).error().code, Code::not_found);
+    EXPECT_EQ(reactor.run(all.start(reactor.files, WatchOptions(dir / "gone/deeper"))).error().code,
+              Code::not_found);
     EXPECT_EQ(all.ids(), std::vector<std::string>{*second});
     reactor.run(closed(all));
     EXPECT_TRUE(all.ids().empty());
-    EXPECT_EQ(reactor.run(all.start(WatchOptions(dir.path()))).error().code, Code::unavailable);
+    EXPECT_EQ(reactor.run(all.start(reactor.files, WatchOptions(dir.path()))).error().code,
+              Code::unavailable);
 }
 
 TEST(WatchesTable, WhatNobodyAsksForIsClosed) {
@@ -111,7 +113,7 @@ TEST(WatchesTable, WhatNobodyAsksForIsClosed) {
     WatchesOptions options;
     options.idle = std::chrono::milliseconds(30);
     Watches all(reactor.loop, options);
-    ASSERT_TRUE(reactor.run(all.start(WatchOptions(dir.path()))));
+    ASSERT_TRUE(reactor.run(all.start(reactor.files, WatchOptions(dir.path()))));
     reactor.io.restart();
     while (!all.ids().empty() && reactor.io.run_one() > 0) {
     }
