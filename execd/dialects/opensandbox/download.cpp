@@ -118,6 +118,21 @@ Answer refused_open(Error const& error, std::string const& path) {
     return refusal(500, code::kRuntime, "error accessing file: " + go_text(error));
 }
 
+/// The bytes themselves where they are at hand, pieces of what may hang, otherwise the descriptor.
+void set_body(Answer& answer, FileAccess access, fs::OpenFile file, http::FilePart part) {
+    std::string content;
+    if (file.may_hang) {
+        answer.known_length = part.length;
+        answer.body =
+            std::make_unique<PieceStream>(std::move(access), std::move(file), part.offset, part.length);
+    } else if (part.length <= kAtOnce && fs::read_at_once(file, part.offset, part.length, content)) {
+        answer.body = std::move(content);
+    } else {
+        part.fd = std::move(file.fd);
+        answer.body = std::move(part);
+    }
+}
+
 Answer answer_of(FileAccess access, Call& call, fs::OpenFile file) {
     if (call.query_value("offset") || call.query_value("limit"))
         return lines(std::move(access), call, std::move(file));
@@ -167,20 +182,7 @@ Answer answer_of(FileAccess access, Call& call, fs::OpenFile file) {
         part.offset = plan.ranges.front().first;
         part.length = plan.ranges.front().length;
     }
-    std::string content;
-    if (!file.may_hang && part.length <= kAtOnce &&
-        fs::read_at_once(file, part.offset, part.length, content)) {
-        answer.body = std::move(content);
-        return answer;
-    }
-    if (file.may_hang) {
-        answer.known_length = part.length;
-        answer.body =
-            std::make_unique<PieceStream>(std::move(access), std::move(file), part.offset, part.length);
-        return answer;
-    }
-    part.fd = std::move(file.fd);
-    answer.body = std::move(part);
+    set_body(answer, std::move(access), std::move(file), std::move(part));
     return answer;
 }
 

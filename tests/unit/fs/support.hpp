@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -48,7 +49,9 @@ inline void put(std::string const& path, std::string const& content) {
 }
 inline std::string get(std::string const& path) {
     std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
 }
 inline unsigned mode_of(std::string const& path) {
     struct ::stat stat {};
