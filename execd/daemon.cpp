@@ -129,7 +129,7 @@ class Daemon {
           claims_(loop_, executions_, sessions_, terminals_),
           files_(loop_),
           self_(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)),
-          workers_(loop_, spawner_, worker_options(self_)),
+          workers_(loop_, spawner_, worker_options(self_), &files_),
           watches_(loop_),
           proxy_(loop_, authorization_.proxy_options()) {}
 

@@ -3,30 +3,17 @@
 #include <algorithm>
 
 #include "base/base64.hpp"
+#include "base/digest.hpp"
+#include "base/utf8.hpp"
 #include "fs/content.hpp"
 #include "fs/diff.hpp"
 #include "fs/reader.hpp"
 #include "fs/stage.hpp"
+#include "fs/whole_file.hpp"
 
 namespace execd::fs {
 
 namespace {
-
-struct Loaded {
-    OpenFile file;
-    std::string bytes;
-};
-
-Result<Loaded> load(std::string const& path, std::uint64_t max_size) {
-    auto file = OpenRead(path).run();
-    if (!file) return Failure(std::move(file.error()));
-    auto bytes = read_all(file->fd.get(), max_size);
-    if (!bytes) {
-        bytes.error().detail = path + ": " + bytes.error().detail;
-        return Failure(std::move(bytes.error()));
-    }
-    return Loaded{std::move(*file), std::move(*bytes)};
-}
 
 std::string pick_lines(std::string_view text, std::uint64_t begin, std::optional<std::uint64_t> end) {
     if (end && *end <= begin) return "";
@@ -48,6 +35,116 @@ std::string pick_lines(std::string_view text, std::uint64_t begin, std::optional
     return std::string(text.substr(from, to - from));
 }
 
+TextContent describe(OpenFile const& file) {
+    TextContent out;
+    out.size = file.size;
+    out.mtime_ns = file.mtime_ns;
+    out.mode = file.mode;
+    out.seen = Seen(file.device, file.inode, file.size, file.mtime_ns);
+    return out;
+}
+
+constexpr std::size_t kBlock = 256 * 1024;
+
+/// Lines picked out of a stream of blocks; knows at the end how many there were.
+class LinePicker {
+  public:
+    LinePicker(std::uint64_t begin, std::optional<std::uint64_t> end) : begin_(begin), end_(end) {}
+    void push(std::string_view block, std::string& out) {
+        while (!block.empty()) {
+            auto const newline = block.find('\n');
+            auto const line = block.substr(0, newline == std::string_view::npos ? newline : newline + 1);
+            if (at_ >= begin_ && (!end_ || at_ < *end_)) out += line;
+            open_ = newline == std::string_view::npos;
+            if (!open_) ++at_;
+            block.remove_prefix(line.size());
+        }
+    }
+    [[nodiscard]] std::uint64_t lines() const { return at_ + (open_ ? 1U : 0U); }
+
+  private:
+    std::uint64_t begin_;
+    std::optional<std::uint64_t> end_;
+    std::uint64_t at_ = 0;
+    bool open_ = false;
+};
+
+/// Lines of a file whose lines end in a byte '\n', block by block. Nothing where that cannot be: then all of
+/// it has to be looked at.
+std::optional<Result<TextContent>> read_lines(ReadText const& op) {
+    auto file = OpenRead(op.path).run();
+    if (!file) return Failure(std::move(file.error()));
+    std::string block(kBlock, '\0');
+    Sha256 hash;
+    LinePicker picker(op.begin.value_or(0), op.end);
+    TextContent out = describe(*file);
+    std::string bytes;        // picked
+    std::size_t pending = 0;  // of a character that goes on in the next block
+    for (std::uint64_t at = 0;;) {
+        auto const n =
+            read_at(file->fd.get(), std::span(block).subspan(pending), static_cast<std::int64_t>(at));
+        if (!n) return Failure(n.error());
+        std::string_view now(block.data(), pending + *n);
+        hash.update(now.substr(pending));
+        if (at == 0) {
+            out.encoding = op.encoding == Encoding::detect ? detect_encoding(now) : op.encoding;
+            bool const by_bytes = out.encoding == Encoding::utf8 || out.encoding == Encoding::utf8_bom ||
+                                  out.encoding == Encoding::latin1;
+            if (!by_bytes || (op.encoding == Encoding::detect && looks_binary(now))) return std::nullopt;
+            if (out.encoding != Encoding::latin1 && now.starts_with("\xEF\xBB\xBF")) now.remove_prefix(3);
+        }
+        at += *n;
+        bool const ended = *n == 0;
+        auto const good = out.encoding == Encoding::latin1 ? now.size() : valid_utf8_prefix(now);
+        if (now.size() - good > (ended ? 0 : 3)) return std::nullopt;
+        picker.push(now.substr(0, good), bytes);
+        if (bytes.size() > op.max_size)
+            return fail(Code::too_large, "read", op.path + ": more than " + std::to_string(op.max_size));
+        pending = now.size() - good;
+        std::copy(now.end() - static_cast<std::ptrdiff_t>(pending), now.end(), block.begin());
+        if (!ended) continue;
+        out.size = at;
+        break;
+    }
+    out.sha256 = hex(hash.finish());
+    out.lines = picker.lines();
+    auto text = out.encoding == Encoding::latin1 ? decode_text(bytes, out.encoding)
+                                                 : Result<std::string>(std::move(bytes));
+    if (!text) return Failure(std::move(text.error()));
+    out.text = std::move(*text);
+    return Result<TextContent>(std::move(out));
+}
+
+/// Bytes of a file: only they are read, so neither digest nor lines of the whole are known.
+Result<TextContent> read_bytes(ReadText const& op) {
+    auto file = OpenRead(op.path).run();
+    if (!file) return Failure(std::move(file.error()));
+    TextContent out = describe(*file);
+    auto const from = op.offset.value_or(0);
+    auto const there = file->sized ? (from < file->size ? file->size - from : 0) : op.max_size;
+    auto const wanted = std::min(op.length.value_or(there), there);
+    if (wanted > op.max_size)
+        return fail(Code::too_large, "read", op.path + ": " + std::to_string(wanted) + " bytes");
+    auto share = MemoryShare::take(wanted);
+    if (!share) return Failure(std::move(share.error()));
+    std::string bytes(wanted, '\0');
+    auto const n = read_at(file->fd.get(), bytes, static_cast<std::int64_t>(from));
+    if (!n) return Failure(n.error());
+    bytes.resize(*n);
+    out.encoding = op.encoding;
+    if (op.encoding == Encoding::detect)
+        out.encoding = !looks_binary(bytes) && is_utf8(bytes) ? Encoding::utf8 : Encoding::base64;
+    // In the middle of a file a byte order mark is a character.
+    auto text = out.encoding == Encoding::utf8 && is_utf8(bytes) ? Result<std::string>(std::move(bytes))
+                                                                 : decode_text(bytes, out.encoding);
+    if (!text) {
+        text.error().detail = op.path + ": " + text.error().detail;
+        return Failure(std::move(text.error()));
+    }
+    out.text = std::move(*text);
+    return out;
+}
+
 Result<std::uint64_t> apply(std::string& text, TextEdit const& edit, std::string const& path) {
     if (edit.from.empty()) return fail(Code::invalid_argument, "edit.empty", path);
     auto const found = count_text(text, edit.from);
@@ -65,12 +162,13 @@ std::uint64_t count_lines(std::string_view text) {
 }
 
 Result<TextContent> ReadText::run() const {
-    auto loaded = load(path, max_size);
+    if (offset || length) return read_bytes(*this);
+    if (begin || end)
+        if (auto lines = read_lines(*this)) return std::move(*lines);
+    auto loaded = load_file(path, max_size);
     if (!loaded) return Failure(std::move(loaded.error()));
-    TextContent out;
+    TextContent out = describe(loaded->file);
     out.size = loaded->bytes.size();
-    out.mtime_ns = loaded->file.mtime_ns;
-    out.mode = loaded->file.mode;
     out.sha256 = sha256_hex(loaded->bytes);
     out.encoding = encoding == Encoding::detect ? detect_encoding(loaded->bytes) : encoding;
     auto text = encoding == Encoding::detect && looks_binary(loaded->bytes)
@@ -114,21 +212,29 @@ Result<Written> WriteText::run() const {
     return AppendFile(std::move(options), std::move(*bytes)).run();
 }
 
-Result<Edited> EditText::run() const {
-    auto loaded = load(path, max_size);
+namespace {
+
+Result<Edited> edit_once(EditText const& op) {
+    auto const& path = op.path;
+    auto loaded = load_file(path, op.max_size);
     if (!loaded) return Failure(std::move(loaded.error()));
-    if (expected_mtime_ns && *expected_mtime_ns != loaded->file.mtime_ns)
+    if (op.expected_mtime_ns && *op.expected_mtime_ns != loaded->file.mtime_ns)
         return fail(Code::conflict, "edit.changed", path + ": modified since");
-    if (expected_sha256 && *expected_sha256 != sha256_hex(loaded->bytes))
+    if (op.expected_sha256 && *op.expected_sha256 != sha256_hex(loaded->bytes))
         return fail(Code::conflict, "edit.changed", path + ": other content than expected");
-    auto const encoding = detect_encoding(loaded->bytes);
+    bool const asked = op.encoding != Encoding::detect;
+    auto const encoding = asked ? op.encoding : detect_encoding(loaded->bytes);
     auto before = decode_text(loaded->bytes, encoding);
+    if (!before && asked) {
+        before.error().detail = path + ": " + before.error().detail;
+        return Failure(std::move(before.error()));
+    }
     // What is not text is edited as bytes; only the diff shows it as well as it can.
     bool const text = before.has_value();
     std::string const old = text ? std::move(*before) : loaded->bytes;
     std::string now = old;
     Edited out;
-    for (auto const& edit : edits) {
+    for (auto const& edit : op.edits) {
         auto count = apply(now, edit, path);
         if (!count) return Failure(std::move(count.error()));
         out.replaced += *count;
@@ -139,12 +245,19 @@ Result<Edited> EditText::run() const {
     out.sha256 = sha256_hex(*bytes);
     out.size = bytes->size();
     out.mtime_ns = loaded->file.mtime_ns;
-    if (dry || *bytes == loaded->bytes) return out;
-    if (loaded->file.changed()) return fail(Code::conflict, "edit.changed", path + ": modified meanwhile");
-    auto written = PutFile(WriteOptions(path), std::move(*bytes)).run();
+    if (op.dry || *bytes == loaded->bytes) return out;
+    WriteOptions options(path);
+    options.seen = loaded->seen();
+    auto written = PutFile(std::move(options), std::move(*bytes)).run();
     if (!written) return Failure(std::move(written.error()));
     out.mtime_ns = written->mtime_ns;
     return out;
+}
+
+}  // namespace
+
+Result<Edited> EditText::run() const {
+    return until_not_overtaken([this] { return edit_once(*this); });
 }
 
 }  // namespace execd::fs

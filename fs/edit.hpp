@@ -22,15 +22,18 @@ struct TextContent {
     std::int64_t mtime_ns = 0;
     std::string sha256{};  // of the file's bytes
     std::uint32_t mode = 0;
+    Seen seen{};
 
     template <class A>
     void visit(A& a) {
-        a(text, encoding, size, lines, mtime_ns, sha256, mode);
+        a(text, encoding, size, lines, mtime_ns, sha256, mode, seen);
     }
 };
 
-/// Lines are counted from 0; `end` is the first not wanted. decode for what is no text in `encoding`; with
-/// `base64_if_binary` it comes back as base64 instead.
+/// Lines are counted from 0; `end` is the first not wanted. With `offset` or `length` bytes instead: as text
+/// where they are that, otherwise as base64. decode for what is no text in `encoding`; with
+/// `base64_if_binary` it comes back as base64 instead. exhausted (where "fs.memory") while other large files
+/// are held in memory; of lines or bytes of a file in UTF-8 or Latin-1 only those are.
 struct ReadText {
     using Answer = TextContent;
     static constexpr Lane kLane = Lane::bulk;
@@ -38,6 +41,8 @@ struct ReadText {
     Encoding encoding = Encoding::detect;
     std::optional<std::uint64_t> begin{};
     std::optional<std::uint64_t> end{};
+    std::optional<std::uint64_t> offset{};
+    std::optional<std::uint64_t> length{};
     bool base64_if_binary = false;
     std::uint64_t max_size = 64U << 20U;
 
@@ -46,7 +51,7 @@ struct ReadText {
     [[nodiscard]] Result<TextContent> run() const;
     template <class A>
     void visit(A& a) {
-        a(path, encoding, begin, end, base64_if_binary, max_size);
+        a(path, encoding, begin, end, offset, length, base64_if_binary, max_size);
     }
 };
 
@@ -64,6 +69,8 @@ struct WriteText {
     explicit WriteText(std::string path_ = {}, std::string text_ = {}, Encoding encoding_ = Encoding::utf8)
         : path(std::move(path_)), text(std::move(text_)), encoding(encoding_) {}
     [[nodiscard]] Result<Written> run() const;
+    /// Rests on what the file held (Executor::hold).
+    [[nodiscard]] bool changes() const { return append || encoding == Encoding::detect; }
     template <class A>
     void visit(A& a) {
         a(path, text, encoding, append, mode);
@@ -100,7 +107,8 @@ struct Edited {
 
 /// All edits, in order, or none. conflict with where "edit.changed" when the file is not the expected one
 /// (also when it changes between reading and writing), "edit.ambiguous" for more than one place; not_found
-/// with where "edit.text" for a text that is not there. The encoding and its BOM stay.
+/// with where "edit.text" for a text that is not there. The encoding and its BOM stay. Without an expectation
+/// a change meanwhile is taken up: the edits are made to what is there then.
 struct EditText {
     using Answer = Edited;
     static constexpr Lane kLane = Lane::bulk;
@@ -109,14 +117,16 @@ struct EditText {
     std::optional<std::string> expected_sha256{};
     std::optional<std::int64_t> expected_mtime_ns{};
     bool dry = false;
+    Encoding encoding = Encoding::detect;  // of file and texts; detect: by BOM, UTF-8, otherwise bytes
     std::uint64_t max_size = 64U << 20U;
 
     explicit EditText(std::string path_ = {}, std::vector<TextEdit> edits_ = {})
         : path(std::move(path_)), edits(std::move(edits_)) {}
     [[nodiscard]] Result<Edited> run() const;
+    [[nodiscard]] static bool changes() { return true; }
     template <class A>
     void visit(A& a) {
-        a(path, edits, expected_sha256, expected_mtime_ns, dry, max_size);
+        a(path, edits, expected_sha256, expected_mtime_ns, dry, encoding, max_size);
     }
 };
 

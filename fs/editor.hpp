@@ -15,6 +15,7 @@
 #include "base/error.hpp"
 #include "base/task.hpp"
 #include "fs/replace.hpp"
+#include "fs/stage.hpp"
 
 namespace execd::fs {
 
@@ -26,8 +27,10 @@ struct EditorRequest {
         create,
         str_replace,
         insert,
-        undo_edit
+        undo_edit,
+        unknown
     } command = Command::view;
+    std::string name{};  // of an unknown command
     std::string path{};
     std::optional<std::string> file_text{};
     std::optional<std::string> old_text{};
@@ -57,8 +60,10 @@ class Editor {
 
   private:
     struct Step {
-        bool existed = true;  // false: undoing removes the file
-        std::string content{};
+        bool existed = true;    // false: undoing removes the file
+        std::string content{};  // bytes before the step
+        Seen made{};            // the file that the step left
+        std::string sha256{};   // of its bytes
     };
     struct History {
         std::vector<Step> steps{};
@@ -69,6 +74,8 @@ class Editor {
     [[nodiscard]] Task<Result<EditorAnswer>> change(Executor& files, EditorRequest request);
     [[nodiscard]] Task<Result<EditorAnswer>> undo(Executor& files, EditorRequest request);
     void remember(std::string const& path, Step step);
+    void forget_last(std::string const& path);
+    [[nodiscard]] Task<Result<EditorAnswer>> run_alone(Executor& files, EditorRequest request);
     void forget_oldest();
 
     std::unordered_map<std::string, History> histories_;
@@ -76,7 +83,9 @@ class Editor {
     std::size_t bytes_ = 0;
 };
 
-/// "Here's the result of running `cat -n` on ..." Pure.
+/// "Here's the result of running `cat -n` on ...", clipped at 16,000 characters. Pure.
 [[nodiscard]] std::string numbered(std::string_view text, std::string_view of, std::uint64_t first_line = 1);
+/// The command by its name; unknown otherwise.
+[[nodiscard]] EditorRequest::Command editor_command(std::string_view name);
 
 }  // namespace execd::fs

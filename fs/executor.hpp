@@ -10,8 +10,10 @@
 #pragma once
 #include <array>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "base/error.hpp"
@@ -57,12 +59,33 @@ class Executor {
                             lane == Lane::metadata ? options_.metadata_deadline : options_.bulk_deadline);
     }
 
+    /// The file at `path` alone: one who changes it on the ground of what it held keeps others out from
+    /// reading to writing. Held until the last copy is gone (on the reactor). Uploads of whole files wait
+    /// for it too. Operations with a member `changes()` take it themselves. timed_out where "fs.deadline".
+    [[nodiscard]] Task<Result<Slot>> hold(std::string path);
+    /// Somebody holds some file.
+    [[nodiscard]] bool any_held() const { return !local_->held.empty(); }
+
     /// `co_await files.run(Stat{path})` answers Result<Entry>. timed_out (where "fs.deadline") when the file
     /// system did not answer in time.
     template <class Op>
     [[nodiscard]] Task<Result<typename Op::Answer>> run(Op op) {
+        return run_holding(std::move(op), Slot());
+    }
+    /// The same for one who holds the file: let go of when the operation has ended, whoever waits for it.
+    template <class Op>
+    [[nodiscard]] Task<Result<typename Op::Answer>> run_holding(Op op, Slot held) {
         static_assert(!std::is_aggregate_v<Op>, "give the operation a constructor (fs/entry.hpp says why)");
-        if (local()) co_return co_await run_here(std::move(op));
+        if constexpr (requires { op.changes(); }) {
+            // Who does not look at what was there has to wait for who does, and for nobody else.
+            bool const wanted = op.changes() || any_held();
+            if (!held && wanted) {
+                auto got = co_await hold(op.path);
+                if (!got) co_return Failure(std::move(got.error()));
+                held = std::move(*got);
+            }
+        }
+        if (local()) co_return co_await run_here(std::move(op), std::move(held));
         Packet packet = encode_operation(op);
         auto answer = co_await call(std::move(packet), Op::kLane);
         if (!answer) co_return Failure(std::move(answer.error()));
@@ -76,7 +99,11 @@ class Executor {
     /// In this process, whichever executor it is: for what has its descriptor already. An operation with a
     /// member `may_hang` says itself whether it is of that kind.
     template <class Op>
-    [[nodiscard]] Task<Result<typename Op::Answer>> run_here(Op op);
+    [[nodiscard]] Task<Result<typename Op::Answer>> run_here(Op op) {
+        return run_here(std::move(op), Slot());
+    }
+    template <class Op>
+    [[nodiscard]] Task<Result<typename Op::Answer>> run_here(Op op, Slot file);
 
   protected:
     /// Shares the slots and mounts of `like`.
@@ -87,12 +114,19 @@ class Executor {
     [[nodiscard]] virtual Task<Result<Packet>> call(Packet request, Lane lane);
 
   private:
+    struct Holding {
+        std::size_t users = 0;  // who holds and who waits
+        bool held = false;
+        Event freed;
+    };
     struct Local {
         explicit Local(std::string const& mountinfo) : mounts(mountinfo) {}
         RemoteMounts mounts;
         std::array<std::size_t, kLanes> remote{};  // running, by lane
         Event freed;
+        std::map<std::string, Holding> held{};  // by place
     };
+    struct Holder;
     /// What the thread and the one who waits share.
     template <class Op>
     struct Job {
@@ -141,7 +175,7 @@ class Executor {
 };
 
 template <class Op>
-Task<Result<typename Op::Answer>> Executor::run_here(Op op) {
+Task<Result<typename Op::Answer>> Executor::run_here(Op op, Slot file) {
     auto job = std::make_shared<Job<Op>>(std::move(op));
     if constexpr (requires { job->op.cancel; })
         if (!job->op.cancel) job->op.cancel = std::make_shared<std::atomic<bool>>(false);
@@ -153,15 +187,16 @@ Task<Result<typename Op::Answer>> Executor::run_here(Op op) {
         held = std::move(*got);
     }
     StopAtEnd<Op> const stop(job);
-    loop_->pool().submit(Op::kLane, [job, held = std::move(held), executor = loop_->executor(),
-                                     guard = asio::make_work_guard(loop_->executor())]() mutable {
-        job->work();
-        // Moved, so that what is left of the operation is ended by the reactor.
-        asio::post(executor, [job = std::move(job), held = std::move(held)] {
-            job->finished = true;
-            job->done.notify_all();
+    loop_->pool().submit(
+        Op::kLane, [job, file = std::move(file), held = std::move(held), executor = loop_->executor(),
+                    guard = asio::make_work_guard(loop_->executor())]() mutable {
+            job->work();
+            // Moved, so that what is left of the operation is ended by the reactor.
+            asio::post(executor, [job = std::move(job), file = std::move(file), held = std::move(held)] {
+                job->finished = true;
+                job->done.notify_all();
+            });
         });
-    });
     while (!job->finished) {
         bool const woken = co_await job->done.wait(loop_->clock(), deadline);
         if (!woken && !job->finished) co_return fail(Code::timed_out, "fs.deadline", "no answer");

@@ -8,6 +8,7 @@
 #include "fs/entry.hpp"
 #include "fs/list.hpp"
 #include "fs/ops.hpp"
+#include "fs/place.hpp"
 #include "fs/reader.hpp"
 #include "fs/replace.hpp"
 #include "fs/search.hpp"
@@ -18,7 +19,7 @@ namespace execd::fs {
 
 using Operations = std::tuple<Stat, List, MakeDirectory, Move, Copy, Remove, SetPermissions, Symlink, Touch,
                               DiskSpace, Stage, Commit, PutFile, AppendFile, OpenRead, Replace, Find, Grep,
-                              ReadText, EditText, Unpack, WriteText>;
+                              ReadText, EditText, Unpack, WriteText, Locate>;
 
 template <class Op>
 struct OperationNumber {

@@ -1,8 +1,7 @@
 #include "fs/replace.hpp"
 
-#include "fs/content.hpp"
-#include "fs/reader.hpp"
 #include "fs/stage.hpp"
+#include "fs/whole_file.hpp"
 
 namespace execd::fs {
 
@@ -37,26 +36,30 @@ std::uint64_t replace_text(std::string& text, std::string_view from, std::string
     return count;
 }
 
-Result<Replaced> Replace::run() const {
-    auto file = OpenRead{path}.run();
+namespace {
+Result<Replaced> replace_once(Replace const& op) {
+    auto const& [path, from, to, which, dry, max_size] = op;
+    auto file = load_file(path, max_size);
     if (!file) return Failure(std::move(file.error()));
-    auto text = read_all(file->fd.get(), max_size);
-    if (!text) {
-        text.error().detail = path + ": " + text.error().detail;
-        return Failure(std::move(text.error()));
-    }
+    std::string& text = file->bytes;
     if (from.empty()) return fail(Code::invalid_argument, "replace.empty", "the text to replace is empty");
     Replaced out;
-    out.found = count_text(*text, from);
-    out.size = text->size();
+    out.found = count_text(text, from);
+    out.size = text.size();
     if (dry || out.found == 0) return out;
-    out.replaced = replace_text(*text, from, to, which);
+    out.replaced = replace_text(text, from, to, which);
     WriteOptions options;
     options.path = path;
-    auto written = PutFile{options, std::move(*text)}.run();
+    options.seen = file->seen();
+    auto written = PutFile{options, std::move(text)}.run();
     if (!written) return Failure(std::move(written.error()));
     out.size = written->size;
     return out;
+}
+}  // namespace
+
+Result<Replaced> Replace::run() const {
+    return until_not_overtaken([this] { return replace_once(*this); });
 }
 
 }  // namespace execd::fs

@@ -41,6 +41,8 @@ struct Replace {
                      Which which_ = Which::all, bool dry_ = false)
         : path(std::move(path_)), from(std::move(from_)), to(std::move(to_)), which(which_), dry(dry_) {}
     [[nodiscard]] Result<Replaced> run() const;
+    /// Rests on what the file held (Executor::hold).
+    [[nodiscard]] static bool changes() { return true; }
     template <class A>
     void visit(A& a) {
         a(path, from, to, which, dry, max_size);

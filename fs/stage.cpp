@@ -214,10 +214,40 @@ Result<void> set_attributes(int fd, WriteOptions const& options, std::optional<s
     return {};
 }
 
-/// Into the inode that is there: not atomic, the only way left.
+Result<void> check_seen(Staged const& staged, WriteOptions const& options) {
+    if (!options.seen) return {};
+    struct ::stat stat {};
+    if (::stat(staged.target.c_str(), &stat) == 0 &&
+        *options.seen == Seen(stat.st_dev, stat.st_ino, static_cast<std::uint64_t>(stat.st_size),
+                              std::int64_t{stat.st_mtim.tv_sec} * 1'000'000'000 + stat.st_mtim.tv_nsec))
+        return {};
+    return fail(Code::conflict, kChangedMeanwhile, staged.target + ": modified meanwhile");
+}
+
+/// The blocks that `size` bytes in `fd` take and that are not its own yet: here before the first byte of the
+/// old content goes.
+Result<void> reserve(int fd, std::uint64_t size, std::string const& target) {
+    struct ::stat stat {};
+    if (::fstat(fd, &stat) != 0) return fail_errno("stat", errno, target);
+    auto const has = static_cast<std::uint64_t>(stat.st_size);
+    if (!S_ISREG(stat.st_mode) || size <= static_cast<std::uint64_t>(stat.st_blocks) * 512) return {};
+    int const error = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+    if (error == 0) return {};
+    if (::ftruncate(fd, stat.st_size) != 0) errno = 0;  // what was reserved goes back
+    if (error == EOPNOTSUPP || error == EINVAL) {
+        auto ok = check_space(fd, size > has ? size - has : 0);
+        if (!ok) ok.error().detail = target + ": " + ok.error().detail;
+        return ok;
+    }
+    return fail_errno("write", error, target);
+}
+
+/// Into the inode that is there: not atomic, the only way left. What can be known before is: the space.
 Result<void> copy_over(Staged& staged, WriteOptions const& options, std::uint64_t size) {
     UniqueFd out(::open(staged.target.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!out) return fail_errno("open", errno, staged.target);
+    if (auto ok = check_seen(staged, options); !ok) return ok;
+    if (auto ok = reserve(out.get(), size, staged.target); !ok) return ok;
     if (auto copied = copy_content(staged.fd.get(), out.get()); !copied) {
         copied.error().detail = staged.target;
         return Failure(std::move(copied.error()));
@@ -231,6 +261,7 @@ Result<void> copy_over(Staged& staged, WriteOptions const& options, std::uint64_
 }
 
 Result<void> rename_over(Staged& staged, WriteOptions const& options, std::uint64_t size) {
+    if (auto ok = check_seen(staged, options); !ok) return ok;
     std::string const from = temporary_of(staged);
     unsigned const flags = options.existing == Existing::refuse ? unsigned{RENAME_NOREPLACE} : 0U;
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, staged.target.c_str(), flags) == 0) {
@@ -248,6 +279,8 @@ Result<void> rename_over(Staged& staged, WriteOptions const& options, std::uint6
 Result<void> publish(Staged& staged, WriteOptions const& options, std::uint64_t size) {
     if (staged.how == StagedAs::direct) return {};
     if (staged.how == StagedAs::spooled) return copy_over(staged, options, size);
+    if (!staged.replaces)  // gone since it was seen: nothing is put in its place
+        if (auto ok = check_seen(staged, options); !ok) return ok;
     std::optional<std::uint32_t> mode;
     std::uint32_t made = Staged::kUnknown;
     if (staged.replaces) {

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 #include "base/unique_fd.hpp"
@@ -22,6 +23,25 @@ namespace execd::fs {
 enum class Existing : std::uint8_t { replace, refuse };
 /// What is on the disk when commit answers: whatever the kernel likes, the content, or content and name.
 enum class Sync : std::uint8_t { none, content, full };
+
+/// A file as somebody has seen it: any change of its content, or another file in its place, differs.
+struct Seen {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::uint64_t size = 0;
+    std::int64_t mtime_ns = 0;
+
+    Seen() = default;
+    Seen(std::uint64_t device_, std::uint64_t inode_, std::uint64_t size_, std::int64_t mtime_ns_)
+        : device(device_), inode(inode_), size(size_), mtime_ns(mtime_ns_) {}
+    [[nodiscard]] bool operator==(Seen const&) const = default;
+    template <class A>
+    void visit(A& a) {
+        a(device, inode, size, mtime_ns);
+    }
+};
+/// `where` of the conflict when it is not what WriteOptions::seen says.
+inline constexpr std::string_view kChangedMeanwhile = "write.changed";
 
 struct WriteOptions {
     std::string path{};                     // absolute
@@ -35,11 +55,13 @@ struct WriteOptions {
     bool make_parents = true;
     Sync sync = Sync::none;
     std::optional<std::uint64_t> max_size{};  // too_large beyond
+    std::optional<Seen> seen{};  // looked at right before the rename: conflict when the target is another
 
     explicit WriteOptions(std::string path_ = {}) : path(std::move(path_)) {}
     template <class A>
     void visit(A& a) {
-        a(path, length, expected, sha256, mode, create_mode, owner, existing, make_parents, sync, max_size);
+        a(path, length, expected, sha256, mode, create_mode, owner, existing, make_parents, sync, max_size,
+          seen);
     }
 };
 

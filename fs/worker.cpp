@@ -29,13 +29,19 @@ struct WorkerProcess {
 }  // namespace
 
 struct Workers::State {
-    State(Loop& l, shell::Spawner& s, WorkerOptions o)
-        : loop(&l), spawner(&s), options(std::move(o)), here(l), sweep(l.clock()) {}
+    State(Loop& l, shell::Spawner& s, WorkerOptions o, Executor const* files)
+        : loop(&l),
+          spawner(&s),
+          options(std::move(o)),
+          own(l),
+          here(files ? files : &own),
+          sweep(l.clock()) {}
 
     Loop* loop;
     shell::Spawner* spawner;
     WorkerOptions options;
-    Executor here;  // what workers opened is read and written here: all identities share its few slots
+    Executor own;
+    Executor const* here;  // what workers opened is read and written here: all identities share its slots
     std::map<Key, std::vector<std::unique_ptr<WorkerProcess>>> idle;
     std::size_t count = 0;
     Event freed;
@@ -121,7 +127,7 @@ Failure unavailable(std::string detail) { return fail(Code::unavailable, "fs.ide
 class IdentityExecutor final : public Executor {
   public:
     IdentityExecutor(std::shared_ptr<Workers::State> state, shell::Identity identity)
-        : Executor(state->here, Sharing{}),
+        : Executor(*state->here, Sharing{}),
           state_(std::move(state)),
           identity_(std::move(identity)),
           key_(identity_.uid, identity_.gid) {}
@@ -232,8 +238,8 @@ shell::Identity identity_of(std::uint32_t uid, std::uint32_t gid) {
     return identity;
 }
 
-Workers::Workers(Loop& loop, shell::Spawner& spawner, WorkerOptions options)
-    : state_(std::make_shared<State>(loop, spawner, std::move(options))) {}
+Workers::Workers(Loop& loop, shell::Spawner& spawner, WorkerOptions options, Executor const* files)
+    : state_(std::make_shared<State>(loop, spawner, std::move(options), files)) {}
 
 Workers::~Workers() {
     state_->sweep.cancel();

@@ -41,7 +41,8 @@ struct WorkerOptions {
 
 class Workers {
   public:
-    Workers(Loop& loop, shell::Spawner& spawner, WorkerOptions options);
+    /// `files`: whose slots, mounts and held files the identities share; it must outlive the Workers.
+    Workers(Loop& loop, shell::Spawner& spawner, WorkerOptions options, Executor const* files = nullptr);
     ~Workers();
     Workers(Workers const&) = delete;
     Workers& operator=(Workers const&) = delete;

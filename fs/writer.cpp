@@ -235,9 +235,13 @@ Task<Result<Written>> Writer::commit() {
                 co_return fail(Code::conflict, "sha256", options.path);
         }
         PutFile put{options, std::move(state->filling)};
-        if (state->files->local() && !state->files->may_hang(options.path))
+        bool const alone = !state->files->any_held();
+        if (alone && state->files->local() && !state->files->may_hang(options.path))
             if (auto quick = put.run_quick()) co_return std::move(*quick);
-        co_return co_await state->files->run(std::move(put));
+        if (alone) co_return co_await state->files->run(std::move(put));
+        auto turn = co_await state->files->hold(options.path);
+        if (!turn) co_return Failure(turn.error());
+        co_return co_await state->files->run_holding(std::move(put), std::move(*turn));
     }
     if (!state->filling.empty())
         if (auto ok = co_await hand_over(); !ok) co_return Failure(ok.error());
@@ -245,9 +249,11 @@ Task<Result<Written>> Writer::commit() {
     if (auto ok = co_await open(); !ok) co_return Failure(ok.error());
     if (state->hash && hex(state->hash->finish()) != *options.sha256)
         co_return fail(Code::conflict, "sha256", options.path);
+    auto turn = co_await state->files->hold(options.path);
+    if (!turn) co_return Failure(turn.error());
     Commit commit{options, std::move(*state->staged), state->size};
     state->staged.reset();
-    co_return co_await state->files->run(std::move(commit));
+    co_return co_await state->files->run_holding(std::move(commit), std::move(*turn));
 }
 
 }  // namespace execd::fs

@@ -127,6 +127,9 @@ Task<Result<Answer>> edit(Services& services, Call& call) {
     op.expected_sha256 = request.expected_sha256;
     op.expected_mtime_ns = request.expected_mtime_ns;
     op.dry = request.dry;
+    auto const encoding = encoding_of(request.encoding);
+    if (!encoding) co_return Failure(encoding.error());
+    op.encoding = *encoding;
     auto done = co_await services.files->run(std::move(op));
     if (!done) co_return Failure(done.error());
     EditAnswer out;
@@ -148,7 +151,8 @@ Task<Result<Answer>> editor(Services& services, std::shared_ptr<fs::Editor> tool
     ToolRequest request;
     auto read = co_await read_request(call, request);
     if (!read) co_return Failure(read.error());
-    fs::EditorRequest wanted(static_cast<fs::EditorRequest::Command>(request.command), request.path);
+    fs::EditorRequest wanted(fs::editor_command(request.command), request.path);
+    wanted.name = std::move(request.command);
     wanted.file_text = std::move(request.file_text);
     wanted.old_text = std::move(request.old_str);
     wanted.new_text = std::move(request.new_str);
@@ -212,6 +216,7 @@ std::string grep_json(fs::GrepResult result) {
     out.files_searched = result.files_searched;
     out.files_matched = result.files_matched;
     out.files_skipped = result.files_skipped;
+    out.skipped_large = result.skipped_large;
     out.too_hard = result.too_hard;
     out.truncated = result.truncated;
     out.limit = std::move(result.limit);
@@ -260,6 +265,8 @@ Task<Result<Answer>> read_text(Services& services, Call& call) {
     fs::ReadText op(*path, *encoding);
     op.begin = request.begin;
     op.end = request.end;
+    op.offset = request.offset;
+    op.length = request.length;
     op.base64_if_binary = true;
     auto text = co_await services.files->run(std::move(op));
     if (!text) co_return Failure(text.error());

@@ -39,14 +39,16 @@ struct EditRequest {
     std::optional<std::string> expected_sha256;
     std::optional<std::int64_t> expected_mtime_ns;
     bool dry = false;
+    std::string encoding = "auto";
 };
-BOOST_DESCRIBE_STRUCT(EditRequest, (), (path, edits, expected_sha256, expected_mtime_ns, dry))
+BOOST_DESCRIBE_STRUCT(EditRequest, (), (path, edits, expected_sha256, expected_mtime_ns, dry, encoding))
 constexpr auto wire_notes(EditRequest const*) {
     return wire::notes({{.field = "path", .min_len = 1},
                         {.field = "edits", .doc = "Made in order; all or none", .min_len = 1},
                         {.field = "expected_sha256", .doc = "409 when the file is another one"},
                         {.field = "expected_mtime_ns", .doc = "409 when the file was changed since"},
-                        {.field = "dry", .doc = "Only say what would be", .defaulted = true}});
+                        {.field = "dry", .doc = "Only say what would be", .defaulted = true},
+                        {.field = "encoding", .doc = "Of the file, as in GET /text", .defaulted = true}});
 }
 struct EditAnswer {
     std::uint64_t replaced = 0;
@@ -57,13 +59,11 @@ struct EditAnswer {
 };
 BOOST_DESCRIBE_STRUCT(EditAnswer, (), (replaced, diff, sha256, size, mtime_ns))
 
-enum class ToolCommand { view, create, str_replace, insert, undo_edit };
-BOOST_DESCRIBE_ENUM(ToolCommand, view, create, str_replace, insert, undo_edit)
 enum class ReplaceMode { ALL, FIRST, LAST };
 BOOST_DESCRIBE_ENUM(ReplaceMode, ALL, FIRST, LAST)
 
 struct ToolRequest {
-    ToolCommand command = ToolCommand::view;
+    std::string command;
     std::string path;
     std::optional<std::string> file_text, old_str, new_str;
     std::optional<std::int64_t> insert_line;
@@ -73,8 +73,9 @@ struct ToolRequest {
 BOOST_DESCRIBE_STRUCT(ToolRequest, (),
                       (command, path, file_text, old_str, new_str, insert_line, view_range, replace_mode))
 constexpr auto wire_notes(ToolRequest const*) {
-    return wire::notes(
-        {{.field = "path", .min_len = 1}, {.field = "view_range", .max_len = 2, .defaulted = true}});
+    return wire::notes({{.field = "command", .doc = "view, create, str_replace, insert or undo_edit"},
+                        {.field = "path", .min_len = 1},
+                        {.field = "view_range", .max_len = 16, .defaulted = true}});
 }
 struct ToolAnswer {
     std::string output;
@@ -145,7 +146,7 @@ struct GrepRequest {
     std::uint32_t before = 0, after = 0;
     std::uint64_t skip = 0;
     std::uint64_t max_matches = 500;
-    std::uint64_t max_file_size = 1U << 20;
+    std::uint64_t max_file_size = 16U << 20;
     std::uint32_t max_ms = 30'000;
 };
 BOOST_DESCRIBE_STRUCT(GrepRequest, (),
@@ -179,24 +180,27 @@ struct MatchBody {
 BOOST_DESCRIBE_STRUCT(MatchBody, (), (file, line, text, column, length, before, after))
 struct GrepAnswer {
     std::vector<MatchBody> matches;
-    std::uint64_t files_searched = 0, files_matched = 0, files_skipped = 0, too_hard = 0;
+    std::uint64_t files_searched = 0, files_matched = 0, files_skipped = 0, skipped_large = 0, too_hard = 0;
     bool truncated = false;
     std::string limit;
 };
 BOOST_DESCRIBE_STRUCT(GrepAnswer, (),
-                      (matches, files_searched, files_matched, files_skipped, too_hard, truncated, limit))
+                      (matches, files_searched, files_matched, files_skipped, skipped_large, too_hard,
+                       truncated, limit))
 
 struct TextQuery {
     std::string path;
-    std::optional<std::uint64_t> begin, end;
+    std::optional<std::uint64_t> begin, end, offset, length;
     std::string encoding = "auto";
 };
-BOOST_DESCRIBE_STRUCT(TextQuery, (), (path, begin, end, encoding))
+BOOST_DESCRIBE_STRUCT(TextQuery, (), (path, begin, end, offset, length, encoding))
 constexpr auto wire_notes(TextQuery const*) {
     using enum wire::Place;
     return wire::notes({{.field = "path", .min_len = 1, .place = query},
                         {.field = "begin", .doc = "First line, from 0", .place = query},
                         {.field = "end", .doc = "First line not wanted", .place = query},
+                        {.field = "offset", .doc = "First byte, instead of lines", .place = query},
+                        {.field = "length", .doc = "Bytes", .place = query},
                         {.field = "encoding", .place = query, .defaulted = true}});
 }
 struct TextAnswer {

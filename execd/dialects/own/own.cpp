@@ -2,6 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
+#include <cstring>
+
 #include "execd/dialects/own/contexts.hpp"
 #include "execd/dialects/own/executions.hpp"
 #include "execd/dialects/own/files_rows.hpp"
@@ -22,6 +25,13 @@ Answer json(unsigned status, Json const& body) {
 
 Answer problem(unsigned status, std::string_view code, std::string_view message) {
     return json(status, {{"error", {{"code", code}, {"message", message}}}});
+}
+
+/// The name of an error: that of its code, but for paths that cannot be any file's.
+std::string_view name_of(Error const& error) {
+    bool const path = error.where == "path" || error.where == "open.special" || error.sys == ELOOP ||
+                      error.sys == ENAMETOOLONG;
+    return path && error.code == Code::invalid_argument ? "invalid_path" : to_string(error.code);
 }
 
 unsigned status_of(Code code) {
@@ -64,7 +74,14 @@ Result<Answer> openapi(Services const& services, http::Call& call) {
 }  // namespace
 
 Answer Dialect::error(Error const& error, http::Call const*) {
-    return problem(status_of(error.code), to_string(error.code), error.message());
+    Json body{{"code", name_of(error)}, {"message", error.message()}};
+    if (error.sys != 0) {
+        char const* const name = ::strerrorname_np(error.sys);
+        body["errno"] = error.sys;
+        if (name != nullptr) body["errno_name"] = name;
+        if (error.detail.starts_with('/')) body["path"] = error.detail;
+    }
+    return json(status_of(error.code), {{"error", std::move(body)}});
 }
 Answer Dialect::not_found(http::Head const& head) {
     return problem(404, "not_found", "no route " + std::string(head.method) + " " + std::string(head.path));

@@ -5,6 +5,8 @@
 #include <array>
 #include <random>
 
+#include "base/fault.hpp"
+#include "fs/executor.hpp"
 #include "support.hpp"
 
 namespace execd::fs {
@@ -22,6 +24,10 @@ class EditorTool : public ::testing::Test {
         auto answer = reactor.run(editor.run(reactor.files, std::move(request)));
         EXPECT_TRUE(answer) << answer.error().message();
         return answer.value_or(EditorAnswer());
+    }
+    static Task<void> counted(Editor& tool, Executor& files, EditorRequest request, int* done) {
+        auto const answer = co_await tool.run(files, std::move(request));
+        if (answer && !answer->error) ++*done;
     }
     EditorRequest request(Command command) { return EditorRequest(command, dir / "f"); }
     TempDir dir;
@@ -64,7 +70,9 @@ TEST_F(EditorTool, ViewFilesRangesAndDirectories) {
     EXPECT_EQ(run(EditorRequest(Command::view, dir.path())).output,
               "Here's the files and directories up to 2 levels deep in " + dir.path() +
                   ", excluding hidden items:\n" + dir.path() + "/\n" + dir / "f" + "\n" + dir / "sub/" +
-                  "\n" + dir / "sub/deep/");
+                  "\n" + dir / "sub/deep/" +
+                  "\n\n1 hidden files/directories in this directory are excluded. You can use 'ls -la " +
+                  dir.path() + "' to see them.");
     EXPECT_EQ(run(EditorRequest(Command::view, dir / "none")).error,
               "Invalid `path` parameter: " + dir / "none" + ". The path " + dir / "none" +
                   " does not exist. Please provide a valid path.");
@@ -73,6 +81,97 @@ TEST_F(EditorTool, ViewFilesRangesAndDirectories) {
     auto const clipped = run(EditorRequest(Command::view, dir / "long"));
     EXPECT_NE(clipped.output.find("<response clipped>"), std::string::npos);
     EXPECT_LT(clipped.output.size(), 17'000U);
+    view = request(Command::view);
+    view.view_range = {1, 99};
+    EXPECT_EQ(run(view).output,
+              "NOTE: We only show up to 3 since there's only 3 lines in this file.\n"
+              "Here's the result of running `cat -n` on " +
+                  dir / "f" + ":\n     1\tone\n     2\ttwo\n     3\tthree\n");
+    view.view_range = {1, 2, 3};
+    EXPECT_EQ(run(view).error,
+              "Invalid `view_range` parameter: [1, 2, 3]. It should be a list of two integers.");
+    EXPECT_EQ(run(EditorRequest(Command::view, dir / "f/x")).error,
+              "Invalid `path` parameter: " + dir / "f/x" + ". The path " + dir / "f/x" +
+                  " does not exist. Please provide a valid path.");
+    EditorRequest unknown(editor_command("rename"), dir / "f");
+    unknown.name = "rename";
+    EXPECT_EQ(run(unknown).error,
+              "Unrecognized command rename. The allowed commands for the oh_editor tool are: view, create, "
+              "str_replace, insert, undo_edit");
+}
+
+std::size_t characters(std::string_view text) {
+    std::size_t n = 0;
+    for (char const c : text) n += (static_cast<unsigned char>(c) & 0xC0U) == 0x80U ? 0 : 1;
+    return n;
+}
+
+/// Contract aio.md section 5.6: clipped at 16,000 characters, numbers and all, with a note.
+TEST_F(EditorTool, OutputIsClippedByCharacters) {
+    std::string accents;
+    for (int i = 0; i < 9000; ++i) accents += "\xC3\xA9";
+    put(dir / "f", accents);
+    EXPECT_EQ(run(request(Command::view)).output.find("<response clipped>"), std::string::npos);
+    put(dir / "f", std::string(9000, '\n'));
+    auto const lines = run(request(Command::view)).output;
+    auto const cut =
+        lines.find("<response clipped><NOTE>Due to the max output limit, only part of this file");
+    ASSERT_NE(cut, std::string::npos);
+    EXPECT_EQ(characters(lines.substr(0, cut)), 16'000U);
+    for (int i = 0; i < 600; ++i) put(dir / (std::string(100, 'n') + std::to_string(i)), "");
+    auto const names = run(EditorRequest(Command::view, dir.path())).output;
+    auto const end = names.find(
+        "<response clipped><NOTE>Due to the max output limit, only part of this "
+        "directory has been shown to you. You should use `ls -la` instead to view");
+    ASSERT_NE(end, std::string::npos);
+    EXPECT_EQ(characters(names.substr(0, end)), 16'000U);
+}
+
+/// What could not be undone is still there to be undone; what somebody else wrote is not touched.
+TEST_F(EditorTool, UndoKeepsItsStepUntilItWorkedAndLeavesOthersAlone) {
+    put(dir / "f", "one");
+    auto replace = request(Command::str_replace);
+    replace.old_text = "one";
+    replace.new_text = "two";
+    EXPECT_FALSE(run(replace).error);
+    fault::arm("open", 2, EIO);  // the first one reads
+    EXPECT_FALSE(reactor.run(editor.run(reactor.files, request(Command::undo_edit))));
+    fault::disarm();
+    EXPECT_FALSE(run(request(Command::undo_edit)).error);
+    EXPECT_EQ(get(dir / "f"), "one");
+    EXPECT_FALSE(run(replace).error);
+    put(dir / "f", "theirs");
+    auto const refused = run(request(Command::undo_edit));
+    EXPECT_EQ(refused.error, "The last edit to " + dir / "f" +
+                                 " cannot be undone: the file was changed by something else since.");
+    EXPECT_EQ(get(dir / "f"), "theirs");
+    EditorRequest create(Command::create, dir / "new");
+    create.file_text = "ours";
+    EXPECT_FALSE(run(create).error);
+    put(dir / "new", "theirs too");
+    EXPECT_TRUE(run(EditorRequest(Command::undo_edit, dir / "new")).error);
+    EXPECT_EQ(get(dir / "new"), "theirs too");
+    put(dir / "new", "ours");  // the same again, though another time
+    EXPECT_FALSE(run(EditorRequest(Command::undo_edit, dir / "new")).error);
+    EXPECT_FALSE(std::filesystem::exists(dir / "new"));
+}
+
+/// Sixteen at once on one file: each says it was done, each is in the file.
+TEST_F(EditorTool, EditsAtTheSameTimeAreAllKept) {
+    std::string text;
+    for (int i = 0; i < 16; ++i) text += "<" + std::to_string(i) + ">\n";
+    put(dir / "f", text);
+    int done = 0;
+    for (int i = 0; i < 16; ++i) {
+        auto replace = request(Command::str_replace);
+        replace.old_text = "<" + std::to_string(i) + ">";
+        replace.new_text = "[" + std::to_string(i) + "]";
+        reactor.scope.spawn("edit", counted(editor, reactor.files, std::move(replace), &done));
+    }
+    while (reactor.scope.running() > 0 && reactor.io.run_one() > 0) {
+    }
+    EXPECT_EQ(done, 16);
+    EXPECT_EQ(get(dir / "f").find('<'), std::string::npos) << get(dir / "f");
 }
 
 TEST_F(EditorTool, StrReplaceInItsManyWays) {
@@ -95,7 +194,7 @@ TEST_F(EditorTool, StrReplaceInItsManyWays) {
               "No replacement was performed, old_str `absent` did not appear verbatim in " + dir / "f" + ".");
     replace.old_text = "bar";
     EXPECT_EQ(run(replace).error,
-              "No replacement was performed. Multiple occurrences of old_str `bar` in lines [12, 12]. "
+              "No replacement was performed. Multiple occurrences of old_str `bar` in lines [12]. "
               "Please ensure it is unique.");
     replace.replace_mode = Which::last;
     EXPECT_FALSE(run(replace).error);
@@ -114,9 +213,8 @@ TEST_F(EditorTool, InsertAndUndoStepByStep) {
     auto insert = request(Command::insert);
     insert.insert_line = 3;
     insert.new_text = "X";
-    EXPECT_EQ(
-        run(insert).error,
-        "Invalid `insert_line` parameter: 3. It should be within the range of lines of the file: [0, 2]");
+    EXPECT_EQ(run(insert).error,
+              "Invalid `insert_line` parameter: 3. It should be within the range of allowed values: [0, 2]");
     insert.insert_line = 0;
     run(insert);
     EXPECT_EQ(get(dir / "f"), "X\na\nb");

@@ -1,11 +1,14 @@
 #include "fs/text.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <random>
 
 #include "fs/diff.hpp"
 #include "fs/edit.hpp"
+#include "fs/executor.hpp"
+#include "fs/whole_file.hpp"
 #include "support.hpp"
 
 namespace execd::fs {
@@ -122,6 +125,168 @@ TEST(ReadText, LinesEncodingsAndBinaries) {
     EXPECT_EQ(binary.run()->encoding, Encoding::base64);
     binary.max_size = 2;
     EXPECT_EQ(binary.run().error().code, Code::too_large);
+}
+
+/// The window of a file in blocks is what the whole file's lines say.
+TEST(ReadText, LinesOfALargeFileAreThoseOfTheWhole) {
+    TempDir dir;
+    std::string text = "\xEF\xBB\xBF";
+    for (int i = 0; text.size() < 700'000; ++i)
+        text += std::to_string(i) + std::string(static_cast<std::size_t>(i * 7 % 90), 'x') +
+                "\xC3\xA9\xE2\x82\xAC\n";
+    text += "the last";
+    put(dir / "f", text);
+    ReadText whole(dir / "f");
+    auto const all = whole.run();
+    ASSERT_TRUE(all);
+    std::vector<std::string> lines;
+    for (std::size_t at = 0; at < all->text.size();) {
+        auto const end = std::min(all->text.find('\n', at), all->text.size() - 1) + 1;
+        lines.push_back(all->text.substr(at, end - at));
+        at = end;
+    }
+    ASSERT_EQ(all->lines, lines.size());
+    for (std::size_t begin :
+         {std::size_t{0}, std::size_t{1}, lines.size() / 2, lines.size() - 1, lines.size()}) {
+        ReadText read(dir / "f");
+        read.begin = begin;
+        read.end = begin + 3;
+        auto const some = read.run();
+        ASSERT_TRUE(some);
+        std::string expected;
+        for (auto i = begin; i < std::min(begin + 3, lines.size()); ++i) expected += lines[i];
+        EXPECT_EQ(some->text, expected) << begin;
+        EXPECT_EQ(some->lines, all->lines);
+        EXPECT_EQ(some->sha256, all->sha256);
+        EXPECT_EQ(some->encoding, Encoding::utf8_bom);
+    }
+    put(dir / "bad", std::string(300'000, 'a') + "\n\xFF\n");
+    ReadText bad(dir / "bad");
+    bad.begin = 0;
+    bad.end = 1;
+    EXPECT_EQ(bad.run().error().code, Code::decode);
+    bad.encoding = Encoding::latin1;
+    bad.begin = 1;
+    bad.end = 2;
+    EXPECT_EQ(bad.run()->text, "\xC3\xBF\n");
+}
+
+TEST(ReadText, BytesAsTextWhereTheyAreThat) {
+    TempDir dir;
+    put(dir / "f", "0123\xC3\xA9");
+    ReadText read(dir / "f");
+    read.offset = 2;
+    read.length = 3;
+    EXPECT_EQ(read.run()->encoding, Encoding::base64);  // half a character
+    read.length = 2;
+    EXPECT_EQ(read.run()->text, "23");
+    read.length.reset();
+    EXPECT_EQ(read.run()->text, "23\xC3\xA9");
+    read.offset = 99;
+    EXPECT_EQ(read.run()->text, "");
+}
+
+/// Large files that are held whole share a bound; one alone always goes.
+TEST(WholeFile, ManyLargeOnesAreRefusedRatherThanHeld) {
+    auto one = MemoryShare::take(300U << 20U);
+    ASSERT_TRUE(one);
+    EXPECT_EQ(MemoryShare::take(2U << 20U).error().where, "fs.memory");
+    EXPECT_TRUE(MemoryShare::take(1000));
+    { auto const gone = std::move(*one); }
+    EXPECT_TRUE(MemoryShare::take(2U << 20U));
+}
+
+TEST(EditText, InTheEncodingAsked) {
+    TempDir dir;
+    put(dir / "f",
+        "gr\xF6\xDF"
+        "e");
+    EditText edit(dir / "f", {TextEdit("\xC3\xB6\xC3\x9F"
+                                       "e",
+                                       "\xC3\xB6\xC3\x9F"
+                                       "er")});
+    EXPECT_EQ(edit.run().error().where, "edit.text");
+    edit.encoding = Encoding::latin1;
+    ASSERT_TRUE(edit.run());
+    EXPECT_EQ(get(dir / "f"),
+              "gr\xF6\xDF"
+              "er");
+}
+
+template <class Op>
+Task<void> counted(Executor& files, Op op, int* done) {
+    auto const answer = co_await files.run(std::move(op));
+    if (answer)
+        ++*done;
+    else
+        EXPECT_EQ(answer.error().where, "edit.changed");
+}
+
+class AtTheSameTime : public ::testing::Test {
+  protected:
+    template <class Op>
+    void start(Op op) {
+        reactor.scope.spawn("edit", counted(reactor.files, std::move(op), &done));
+    }
+    int finish() {
+        reactor.io.restart();
+        while (reactor.scope.running() > 0 && reactor.io.run_one() > 0) {
+        }
+        return std::exchange(done, 0);
+    }
+    TempDir dir;
+    testing::Reactor reactor;
+    int done = 0;
+};
+
+/// Whoever was told that the file was as expected is the only one.
+TEST_F(AtTheSameTime, OneOfManyWithTheSameExpectationWins) {
+    ASSERT_EQ(::symlink("f", (dir / "link").c_str()), 0);
+    for (int round = 0; round < 20; ++round) {
+        put(dir / "f", "start");
+        for (int i = 0; i < 16; ++i) {
+            // By another name it is the same file.
+            EditText edit(dir / (i % 2 == 0 ? "f" : "link"), {TextEdit("start", "by " + std::to_string(i))});
+            edit.expected_sha256 = sha256_hex("start");
+            start(std::move(edit));
+        }
+        EXPECT_EQ(finish(), 1);
+    }
+}
+
+TEST_F(AtTheSameTime, EveryEditReplacementAndUploadIsKept) {
+    for (int round = 0; round < 5; ++round) {
+        std::string text;
+        for (int i = 0; i < 16; ++i) text += "<" + std::to_string(i) + ">\n";
+        put(dir / "f", text);
+        for (int i = 0; i < 16; ++i) {
+            auto const from = "<" + std::to_string(i) + ">";
+            auto const to = "[" + std::to_string(i) + "]";
+            if (i % 2 == 0)
+                start(EditText(dir / "f", {TextEdit(from, to)}));
+            else
+                start(Replace(dir / "f", from, to));
+        }
+        EXPECT_EQ(finish(), 16);
+        EXPECT_EQ(get(dir / "f").find('<'), std::string::npos) << get(dir / "f");
+    }
+    EXPECT_FALSE(reactor.files.any_held());
+}
+
+/// Someone without our locks: what he wrote in between is not overwritten.
+TEST(EditText, AChangeMeanwhileIsSeenBeforeTheRename) {
+    TempDir dir;
+    put(dir / "f", "one");
+    WriteOptions options(dir / "f");
+    auto const before = OpenRead(dir / "f").run();
+    options.seen = Seen(before->device, before->inode, before->size, before->mtime_ns);
+    std::filesystem::remove(dir / "f");
+    put(dir / "f", "two");
+    EXPECT_EQ(PutFile(options, "three").run().error().where, kChangedMeanwhile);
+    EXPECT_EQ(get(dir / "f"), "two");
+    std::filesystem::remove(dir / "f");
+    EXPECT_EQ(PutFile(options, "three").run().error().where, kChangedMeanwhile);
+    EXPECT_EQ(dir.entries(), 0U);
 }
 
 TEST(EditText, AllOrNothingAndOnlyWhatWasSeen) {
