@@ -1,6 +1,7 @@
 // The kernel process: Xeus between a client and a worker.
 #include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,6 +51,15 @@ std::string missing(Language const& language) {
 int refuse(Language const& language, std::string const& why) {
     std::fprintf(stderr, "execd kernel %s: %s\n", std::string(language.name).c_str(), why.c_str());
     return 1;
+}
+
+/// As Jupyter's own kernels: who was started by a client ends with it, also when the client is killed. Empty
+/// where nobody said so, or the system cannot tell (Linux before 5.3: then only a shutdown ends the kernel).
+UniqueFd parent_of_jupyter() {
+    char const* const said = std::getenv("JPY_PARENT_PID");
+    pid_t const parent = ::getppid();
+    if (said == nullptr || std::to_string(parent) != said) return {};
+    return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, parent, 0)));
 }
 
 class Nobody final : public Listener {
@@ -110,6 +120,7 @@ int run_kernel(Language const& language, std::string const& connection_file, std
         std::ios::failbit);  // Xeus greets there, and complains to the other one of what it ignores
     std::clog.setstate(std::ios::failbit);
     interpreter.start();
+    server.set_lifeline(parent_of_jupyter());
     interpreter.attach(server);
     if (auto const why = interpreter.ready(server); !why.empty()) return refuse(language, why);
     made_server = server_owner.release();

@@ -285,6 +285,7 @@ void Server::turn(bool in_cell, int milliseconds) {
     }
     fds_.clear();
     fds_.push_back({signal_pipe[0], POLLIN, 0});
+    if (lifeline_) fds_.push_back({lifeline_.get(), POLLIN, 0});
     if (watched_ != nullptr) watched_->watch(fds_);
     items_.clear();
     // The order of `came` below. A socket that is left alone keeps its place.
@@ -305,6 +306,11 @@ void Server::turn(bool in_cell, int milliseconds) {
     // were asked one after the other.
     if (signaled || from_shell) read_signals(in_cell);
     if (from_heart) beat();
+    if (lifeline_ && items_[first_fd + 1].revents != 0) {
+        if (on_shutdown_) on_shutdown_();
+        stopped_ = true;
+        return;
+    }
     Message message;
     if (from_control && receive(control, message)) take_control(std::move(message), in_cell);
     if (watched_ != nullptr) watched_->ready(ready);  // with nothing ready too: a child may have ended

@@ -15,6 +15,7 @@
 
 #include <xeus/xserver.hpp>
 
+#include "base/unique_fd.hpp"
 #include "kernels/connection.hpp"
 #include "kernels/message.hpp"
 
@@ -42,6 +43,9 @@ class Server final : public xeus::xserver {
     void on_interrupt(std::function<void()> call) { on_interrupt_ = std::move(call); }
     /// Called when a shutdown was asked for while a cell runs.
     void on_shutdown(std::function<void()> call) { on_shutdown_ = std::move(call); }
+
+    /// A descriptor that becomes readable when nobody is left whom the kernel serves: it stops then.
+    void set_lifeline(UniqueFd fd) { lifeline_ = std::move(fd); }
 
     /// Waits once, at most so many milliseconds (-1: without end), and handles what came. While a cell runs
     /// the shell socket is left alone.
@@ -82,6 +86,7 @@ class Server final : public xeus::xserver {
     void interrupted(bool in_cell);
     void read_signals(bool in_cell);
 
+    UniqueFd lifeline_;
     void* context_ = nullptr;
     std::array<void*, 5> sockets_{};
     Signer signer_;

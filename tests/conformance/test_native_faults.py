@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from harness import processes
 from harness.daemon import BINARY
 from harness.native import answer_of, kernel  # noqa: F401  a fixture
 
@@ -131,3 +132,20 @@ def test_a_missing_or_old_interpreter_is_said(tmp_path):
     assert checked.returncode == 1 and checked.stderr == "execd kernel python3: Python 3.6.1 is too old\n"
     broken = subprocess.run([*run[:-1], "/no/such"], capture_output=True, text=True, timeout=30)
     assert broken.returncode == 1 and "/no/such" in broken.stderr
+
+
+def test_a_kernel_ends_with_the_client_that_started_it(tmp_path):
+    """Jupyter's clients name themselves in JPY_PARENT_PID; one that is killed can ask for no shutdown."""
+    connection = tmp_path / "c.json"
+    connection.write_text(json.dumps({
+        **{f"{n}_port": i + 1 for i, n in enumerate(("shell", "iopub", "stdin", "control", "hb"))},
+        "transport": "ipc", "ip": str(tmp_path / "s"), "key": "k", "signature_scheme": "hmac-sha256"}))
+    client = subprocess.Popen(
+        ["bash", "-c", f"JPY_PARENT_PID=$$ {BINARY} kernel bash -f {connection} & echo $!; read line"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    kernel_pid = int(client.stdout.readline())
+    processes.eventually(lambda: (tmp_path / "s-5").exists() and processes.children(kernel_pid), what="the kernel")
+    everyone = [kernel_pid, *processes.children(kernel_pid)]
+    client.kill()
+    client.wait()
+    assert all(processes.wait_gone(pid) for pid in everyone)
