@@ -12,12 +12,17 @@
 #
 # Up to the fork there is one thread, no event loop, no ZeroMQ context: that is what makes the fork safe.
 import array
+import codecs
+import fcntl
 import gc
 import json
 import os
+import select
 import signal
 import socket
+import struct
 import sys
+import termios
 import threading
 import time
 
@@ -156,6 +161,68 @@ def wake_loop_on_signals(loop):
     return reader, writer
 
 
+CHUNK = 16384
+
+
+def watch_output():
+    # ipykernel reads what subprocesses write to fd 1 and 2 in threads of its own, and nothing waits for them: the last
+    # lines came after the end of their cell. This reader says what it has in hand, and settle() waits for it.
+    from ipykernel.iostream import OutStream
+
+    if not all(hasattr(OutStream, name) for name in ("_watch_pipe_fd", "_setup_stream_redirects")):
+        return None
+    moved = threading.Condition()
+
+    def read(self):
+        if self._fid is None:
+            return
+        text = codecs.getincrementaldecoder("utf-8")("replace")
+        waiting = select.poll()
+        waiting.register(self._fid, select.POLLIN)
+        try:
+            while True:
+                waiting.poll()
+                self._execd_busy = True
+                data = os.read(self._fid, CHUNK)
+                if not data or not self._should_watch:
+                    break
+                self.write(text.decode(data))
+                os.write(self._original_stdstream_copy, data)
+                with moved:
+                    self._execd_moved += len(data)
+                    self._execd_busy = False
+                    moved.notify_all()
+        except Exception:
+            self._exc = sys.exc_info()
+        finally:
+            with moved:
+                self._execd_busy = False
+                moved.notify_all()
+
+    OutStream._watch_pipe_fd = read
+    OutStream._execd_busy = False
+    OutStream._execd_moved = 0
+    return moved
+
+
+def settle(streams, moved):
+    for stream in streams:
+        # In this order: what has left the pipe and is not in the stream yet makes the reader busy.
+        waiting = struct.unpack("i", fcntl.ioctl(stream._fid, termios.FIONREAD, b"\0\0\0\0"))[0]
+        if not waiting and not stream._execd_busy:
+            continue
+        # A process in the background that never stops writing must not hold the cell: what came later may wait.
+        enough = stream._execd_moved + waiting + CHUNK
+        limit = time.monotonic() + 2
+        with moved:
+            while stream._execd_moved < enough:
+                waiting = struct.unpack("i", fcntl.ioctl(stream._fid, termios.FIONREAD, b"\0\0\0\0"))[0]
+                left = limit - time.monotonic()
+                if (not waiting and not stream._execd_busy) or left <= 0:
+                    break
+                moved.wait(left)
+
+
 def fail_once(app):
     # The first traceback of a kernel, also an interrupt's, imports for some 60 ms: learned here, imported by the zygote.
     try:
@@ -180,8 +247,12 @@ def run_kernel(request, fds):
     try:
         take_place(None, request.get("env"))
         sys.argv = ["ipykernel_launcher.py", "-f", request["connection_file"]]
+        moved = watch_output()
         app = make_app(request)
         keep_interrupts(app)
+        streams = [each for each in (sys.stdout, sys.stderr) if getattr(each, "_fid", None) is not None]
+        if moved is not None and streams:
+            app.shell.events.register("post_execute", lambda: settle(streams, moved))
         # What ipykernel itself sets (MPLBACKEND, TERM, PAGER ...) has to outlive the final environment.
         given = request.get("env") or {}
         own = {name: value for name, value in os.environ.items() if given.get(name) != value}

@@ -199,6 +199,16 @@ TEST_F(Zygotes, WhatTheForkCannotGiveIsStartedCold) {
     EXPECT_NE(text(exec(path, "import sys; print(sys.path)")).find("/some/where"), std::string::npos);
 }
 
+TEST_F(Zygotes, WhatSubprocessesWroteBelongsToTheirCell) {
+    auto const context = make();
+    // Who reads the pipe is slow.
+    auto const slow = exec(context,
+                           "import subprocess, sys, time\nwrite = sys.stdout.write\n"
+                           "sys.stdout.write = lambda text: (time.sleep(0.02), write(text))\n"
+                           "_ = subprocess.run(['seq', '1', '10000'])");
+    EXPECT_EQ(text(slow).size(), 48'894U);
+}
+
 TEST_F(Zygotes, SubprocessesThreadsAndExitHandlersWork) {
     TempFolder const folder;
     auto const context = make({.cwd = folder.path()});
