@@ -5,6 +5,9 @@
 
 namespace execd {
 
+/// The port that means ourselves below /proxy, whether or not we listen on it.
+inline constexpr unsigned short kSelfPort = 44772;
+
 /// A target stage.
 void self_proxy(http::Call& call);
 

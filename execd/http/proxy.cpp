@@ -18,6 +18,7 @@ constexpr std::size_t kSmallAnswer = 64U << 10;  // bytes: sent whole, with its 
 constexpr std::size_t kFirstRoom = 16U << 10;    // bytes: holds the heads, small answers and events
 constexpr std::size_t kLargeRoom = 256U << 10;   // for bodies that come faster than that
 constexpr std::size_t kLeastRead = 1U << 10;
+constexpr std::size_t kSmallHead = 4U << 10;  // bytes of a request head that nobody counts
 
 bool hop_by_hop(std::string_view name) {
     for (std::string_view hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate",
@@ -52,6 +53,17 @@ Failure unreachable(unsigned short port, std::string_view why) {
 
 }  // namespace
 
+// Whose budget pays for what one exchange keeps: the request's head for another try, and the room, twice
+// because an answer's head or a chunk's bytes are copied out of it.
+struct Payer {
+    BodyReader* body = nullptr;
+    std::size_t head = 0;  // bytes
+    [[nodiscard]] Result<void> hold(std::size_t room) const {
+        std::size_t const bytes = (head > kSmallHead ? head : 0) + (room > kFirstRoom ? 2 * room : 0);
+        return body != nullptr && bytes > 0 ? body->hold(bytes) : Result<void>();
+    }
+};
+
 // One connection to a port, with what was read from it beyond the last answer.
 struct ReverseProxy::Upstream {
     std::unique_ptr<Stream> stream;
@@ -71,12 +83,18 @@ struct ReverseProxy::Upstream {
         if (begin == end) begin = end = 0;
     }
     /// Reads on behind what is buffered; 0 at the end. What comes faster than it is read gets more room, up
-    /// to `most`.
-    Task<Result<std::size_t>> more(Deadline deadline, std::size_t most = kFirstRoom) {
+    /// to `most`, if the budget of the client allows it; Code::exhausted when it does not and there is none.
+    Task<Result<std::size_t>> more(Deadline deadline, Payer const& payer, std::size_t most = kFirstRoom) {
         std::size_t const kept = end - begin;
         std::size_t wanted = size;
-        if (filled && size < most) wanted = std::min(size * 4, most);
-        if (wanted < kept + kLeastRead) wanted = kept + kFirstRoom;
+        if (filled && size < most) {
+            wanted = std::min(size * 4, most);
+            if (!payer.hold(wanted)) wanted = size;
+        }
+        if (wanted < kept + kLeastRead) {
+            wanted = kept + kFirstRoom;
+            if (auto held = payer.hold(wanted); !held) co_return Failure(held.error());
+        }
         if (wanted > size) {
             auto larger = std::make_unique_for_overwrite<char[]>(wanted);
             if (kept > 0) std::memcpy(larger.get(), room.get() + begin, kept);
@@ -104,7 +122,8 @@ struct ReverseProxy::Upstream {
 // One request and its answer. Lives in the handler, and in the producer when the body is streamed.
 class ProxyExchange {
   public:
-    ProxyExchange(ReverseProxy& proxy, unsigned short port) : proxy_(proxy), port_(port) {}
+    ProxyExchange(ReverseProxy& proxy, unsigned short port, Payer payer)
+        : proxy_(proxy), port_(port), payer_(payer) {}
 
     Task<Result<void>> begin(std::string const& head, bool fresh);
     Task<Result<void>> read_head(bool to_head);
@@ -126,6 +145,7 @@ class ProxyExchange {
   private:
     ReverseProxy& proxy_;
     unsigned short port_;
+    Payer payer_;
     std::unique_ptr<ReverseProxy::Upstream> upstream_;
     std::string head_;
     HeadScan scan_;
@@ -133,8 +153,9 @@ class ProxyExchange {
     bool body_done_ = false;
 };
 
-ReverseProxy::ReverseProxy(Loop& loop, Options options) : loop_(&loop), options_(std::move(options)) {}
-ReverseProxy::~ReverseProxy() { *alive_ = false; }
+ReverseProxy::ReverseProxy(Loop& loop, Options options)
+    : loop_(&loop), options_(std::move(options)), idle_timer_(loop.clock()) {}
+ReverseProxy::~ReverseProxy() = default;
 
 std::size_t ReverseProxy::idle_upstreams() const {
     std::size_t n = 0;
@@ -143,9 +164,9 @@ std::size_t ReverseProxy::idle_upstreams() const {
 }
 
 std::unique_ptr<ReverseProxy::Upstream> ReverseProxy::take(unsigned short port) {
-    auto& pool = idle_[port];
-    TimePoint const oldest = loop_->clock().now() - options_.keep_idle;
-    while (!pool.empty() && pool.front()->idle_since < oldest) pool.pop_front();
+    auto const entry = idle_.find(port);
+    if (entry == idle_.end()) return nullptr;
+    auto& pool = entry->second;
     while (!pool.empty()) {
         auto upstream = std::move(pool.back());
         pool.pop_back();
@@ -182,6 +203,23 @@ void ReverseProxy::give_back(std::unique_ptr<Upstream> upstream) {
     upstream->rest();
     pool.push_back(std::move(upstream));
     if (pool.size() > options_.idle_per_port) pool.pop_front();
+    if (!idle_timer_.armed()) drop_idle_at(pool.back()->idle_since);
+}
+
+void ReverseProxy::drop_idle_at(TimePoint idle_since) {
+    idle_timer_.arm(Deadline(idle_since + options_.keep_idle), [this] { drop_idle(); });
+}
+
+void ReverseProxy::drop_idle() {
+    TimePoint const newest = loop_->clock().now() - options_.keep_idle;
+    TimePoint next = TimePoint::max();
+    for (auto entry = idle_.begin(); entry != idle_.end();) {
+        auto& pool = entry->second;
+        while (!pool.empty() && pool.front()->idle_since <= newest) pool.pop_front();
+        if (!pool.empty()) next = std::min(next, pool.front()->idle_since);
+        entry = pool.empty() ? idle_.erase(entry) : std::next(entry);
+    }
+    if (next != TimePoint::max()) drop_idle_at(next);
 }
 
 // The pairs of `target`'s query that are credentials of ours are left out; the rest stays as it was sent.
@@ -207,11 +245,20 @@ std::string ReverseProxy::without_credentials(std::string target) const {
     return kept.empty() ? target : target + "?" + kept;
 }
 
-std::string ReverseProxy::request_head(Call const& call, std::string const& target) const {
+std::string ReverseProxy::request_head(Call const& call, unsigned short port,
+                                       std::string const& target) const {
     Head const& head = *call.head;
     std::string out;
     out.reserve(head.raw.size() + 256);
     out.append(head.method).append(" ").append(target).append(" HTTP/1.1\r\n");
+    // One name for the request: an absolute target's replaces the field (RFC 9112, 3.2.2), and HTTP/1.0 may
+    // come without one.
+    out.append("Host: ");
+    if (head.host.empty())
+        out.append("127.0.0.1:").append(std::to_string(port));
+    else
+        out.append(head.host);
+    out.append("\r\n");
     std::string_view forwarded_for;
     std::string_view real_ip;
     for (auto const& [name, value] : head.fields) {
@@ -220,10 +267,10 @@ std::string ReverseProxy::request_head(Call const& call, std::string const& targ
     }
     for (auto const& [name, value] : head.fields) {
         // What the Connection header names is for this hop only.
-        if (hop_by_hop(name) || iequals(name, "X-Forwarded-For") || iequals(name, "X-Forwarded-Proto") ||
-            iequals(name, "X-Forwarded-Host") || iequals(name, "Expect") ||
-            (head.has_token("Connection", name) && !iequals(name, "Host") &&
-             !iequals(name, "Content-Length")))
+        if (hop_by_hop(name) || iequals(name, "Host") || iequals(name, "X-Forwarded-For") ||
+            iequals(name, "X-Forwarded-Proto") || iequals(name, "X-Forwarded-Host") ||
+            iequals(name, "Expect") ||
+            (head.has_token("Connection", name) && !iequals(name, "Content-Length")))
             continue;
         if (options_.is_credential && options_.is_credential(name, value)) continue;
         if (iequals(name, "Cookie") && !options_.session_cookie.empty()) {
@@ -282,7 +329,8 @@ Task<Result<void>> ProxyExchange::read_head(bool to_head) {
             co_return fail(Code::unavailable, "proxy",
                            "port " + std::to_string(port_) + " sent too large a head");
         // A handler behind the port may think as long as it likes; our client's leaving ends the wait.
-        auto got = co_await upstream_->more(Deadline::never());
+        auto got = co_await upstream_->more(Deadline::never(), payer_);
+        if (!got && got.error().code == Code::exhausted) co_return Failure(got.error());
         if (!got) co_return unreachable(port_, got.error().message());
         if (*got == 0) co_return unreachable(port_, "it closed the connection without an answer");
         heard_ = true;
@@ -375,7 +423,7 @@ Task<Result<void>> ProxyExchange::relay_body(Writer& writer) {
             body_done_ = scan_.body == BodyKind::length && left == 0;
         }
         if (body_done_) break;
-        auto got = co_await upstream_->more(Deadline::never(), kLargeRoom);
+        auto got = co_await upstream_->more(Deadline::never(), payer_, kLargeRoom);
         if (!got) co_return Failure(got.error());
         if (*got > 0) continue;
         if (scan_.body == BodyKind::until_close) break;
@@ -452,9 +500,11 @@ class Tunnel final : public Upgrade {
 
 Task<Result<Answer>> ReverseProxy::forward(Call& call, unsigned short port, std::string target) {
     Head const& head = *call.head;
-    std::string const request = request_head(call, without_credentials(std::move(target)));
+    std::string const request = request_head(call, port, without_credentials(std::move(target)));
     bool const to_head = head.method == "HEAD";
-    auto exchange = std::make_unique<ProxyExchange>(*this, port);
+    Payer const payer{call.body, request.size()};
+    if (auto held = payer.hold(0); !held) co_return Failure(held.error());
+    auto exchange = std::make_unique<ProxyExchange>(*this, port, payer);
     if (head.has_body()) {
         // A body cannot be sent twice, so it does not ride on a connection that may be closing.
         if (auto begun = co_await exchange->begin(request, true); !begun) co_return Failure(begun.error());

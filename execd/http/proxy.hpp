@@ -48,13 +48,16 @@ class ReverseProxy {
     std::unique_ptr<Upstream> take(unsigned short port);
     Task<Result<std::unique_ptr<Upstream>>> connect(unsigned short port);
     void give_back(std::unique_ptr<Upstream> upstream);
+    /// Closes what waited for keep_idle and comes again for the next.
+    void drop_idle();
+    void drop_idle_at(TimePoint idle_since);
     std::string without_credentials(std::string target) const;
-    std::string request_head(Call const& call, std::string const& target) const;
+    std::string request_head(Call const& call, unsigned short port, std::string const& target) const;
 
     Loop* loop_;
     Options options_;
-    std::map<unsigned short, std::list<std::unique_ptr<Upstream>>> idle_;
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    std::map<unsigned short, std::list<std::unique_ptr<Upstream>>> idle_;  // each port's oldest first
+    Timer idle_timer_;                                                     // armed while anything waits
 };
 
 /// Bytes both ways until one side ended and the other was given a moment; neither frames nor messages are

@@ -3,6 +3,7 @@
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 import pytest
 
@@ -127,7 +128,43 @@ def test_44772_is_the_daemon_itself(daemon):
     assert daemon.call("GET", SELF + "/ping").status == 200
     answer = daemon.call("POST", SELF + "/command", json={"command": "echo through"})
     assert frames.joined(frames.split(answer.body)) == "through\n"
-    assert daemon.call("GET", SELF + SELF + "/ping").status in (403, 404, 502, 508)
+
+
+@pytest.fixture
+def impostor():
+    """A program that listens where /proxy/44772 would dial; what it heard."""
+    heard = []
+    try:
+        listener = socket.create_server(("127.0.0.1", 44772))
+    except OSError:  # somebody else's test has it: then nobody can have heard us
+        yield heard
+        return
+
+    def accept():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            heard.append(sock.recv(4096))
+            sock.close()
+
+    threading.Thread(target=accept, daemon=True).start()
+    yield heard
+    listener.close()
+
+
+@pytest.mark.parametrize("spelling", [SELF + SELF, "/proxy/4477%32", "/%70roxy/44772", "/proxy/%34%34772",
+                                      SELF + "/%70roxy/44772", SELF + SELF + SELF])
+def test_ourselves_is_recognised_once_and_no_other_spelling_gets_out(daemon, impostor, spelling):
+    assert daemon.call("GET", spelling + "/ping").status == 403
+    assert not impostor
+
+
+@pytest.mark.parametrize("port", ["044772", "+44772", "0044772", "44772x", "0x2ae4", " 44772", "4477２"])
+def test_a_port_has_one_spelling(daemon, impostor, port):
+    assert daemon.call("GET", f"/proxy/{quote(port)}/ping").status == 502
+    assert not impostor
 
 
 @sdk.asynchronous

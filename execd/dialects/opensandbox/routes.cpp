@@ -5,6 +5,7 @@
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/http/proxy.hpp"
+#include "execd/self_proxy.hpp"
 
 namespace execd::opensandbox {
 
@@ -28,7 +29,8 @@ Task<Result<Answer>> proxy(Services& services, Call& call) {
     std::string const& text = call.param("port");
     unsigned port = 0;
     auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), port);
-    bool const number = ec == std::errc() && end == text.data() + text.size() && port > 0 && port < 65536;
+    bool const number =
+        ec == std::errc() && end == text.data() + text.size() && port > 0 && port < 65536 && text[0] != '0';
     auto const bad_gateway = [&text](std::string_view why) {
         Answer answer = Answer::bytes(502, "text/plain; charset=utf-8",
                                       "Bad Gateway: port " + text + ": " + std::string(why) + "\n");
@@ -36,7 +38,9 @@ Task<Result<Answer>> proxy(Services& services, Call& call) {
         return answer;
     };
     if (!number) co_return bad_gateway("not a port number");
-    if (services.is_own_port(static_cast<unsigned short>(port)))
+    // The target stage takes ourselves off once and in its plain spelling; what is left is a second turn or
+    // another spelling, and must not reach a program that listens there.
+    if (port == kSelfPort || services.is_own_port(static_cast<unsigned short>(port)))
         co_return Answer::bytes(403, "text/plain; charset=utf-8", "port " + text + " is the daemon's own\n");
     auto answer =
         co_await services.proxy->forward(call, static_cast<unsigned short>(port), upstream_target(call));
