@@ -180,10 +180,11 @@ Task<Result<void>> Stream::write(std::span<iovec> pieces, Duration stall) {
         auto sent = try_write(pieces.subspan(at));
         if (!sent) co_return Failure(sent.error());
         if (*sent == 0) {
-            auto ready = co_await wait_writable(Deadline::in(loop_->clock(), stall));
+            auto ready = co_await wait_for_reader(stall);
             if (!ready) co_return Failure(ready.error());
             continue;
         }
+        taken_ += *sent;
         for (std::size_t left = *sent; left > 0;) {
             std::size_t const step = std::min(left, pieces[at].iov_len);
             pieces[at].iov_base = static_cast<char*>(pieces[at].iov_base) + step;
@@ -198,6 +199,20 @@ Task<Result<void>> Stream::write(std::span<iovec> pieces, Duration stall) {
 Task<Result<void>> Stream::write(std::string_view bytes, Duration stall) {
     iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
     co_return co_await write(std::span(&piece, 1), stall);
+}
+
+// A reader that takes a byte now and then is not one that is still there for the whole of it. What it took
+// pays for what it kept us waiting; taking much at once buys no longer rest later.
+Task<Result<void>> Stream::wait_for_reader(Duration stall) {
+    constexpr std::uint64_t kEnough = 1'000'000 * kLeastRate;
+    constexpr Duration kEach = Duration(std::chrono::seconds(1)) / kLeastRate;
+    auto const taken = static_cast<std::int64_t>(std::min(std::exchange(taken_, 0), kEnough));
+    late_ = std::max(late_ - kEach * taken, Duration{});
+    Clock const& clock = loop_->clock();
+    TimePoint const since = clock.now();
+    auto ready = co_await wait_writable(Deadline::in(clock, std::max(stall - late_, Duration{})));
+    late_ += clock.now() - since;
+    co_return ready;
 }
 
 Task<Result<void>> Stream::wait_writable(Deadline deadline) {
@@ -251,12 +266,13 @@ Task<Result<void>> Stream::send_file(int file, std::uint64_t offset, std::uint64
         });
         offset += turn.sent;
         length -= turn.sent;
+        taken_ += turn.sent;
         if (length == 0) break;
         if (turn.shrank) co_return fail(Code::io, "sendfile", "the file became shorter while it was sent");
         if (turn.err == EAGAIN) {
             if (!socket_.is_open()) co_return fail(Code::disconnected, "sendfile");
-            if (auto ready = co_await wait_writable(Deadline::in(loop_->clock(), stall)); !ready)
-                co_return Failure(ready.error());
+            auto ready = co_await wait_for_reader(stall);
+            if (!ready) co_return Failure(ready.error());
         } else if (turn.err != 0) {
             co_return io_failure("sendfile", turn.err);
         }

@@ -25,6 +25,8 @@ namespace execd::http {
 
 class Stream {
   public:
+    static constexpr std::uint64_t kLeastRate = 100;  // bytes a second
+
     /// Takes a connected, non-blocking socket.
     Stream(Loop& loop, UniqueFd fd, int family);
     ~Stream();
@@ -37,8 +39,8 @@ class Stream {
 
     /// At least one byte; 0 is the orderly end of the peer's side.
     [[nodiscard]] Task<Result<std::size_t>> read_some(std::span<char> into, Deadline deadline);
-    /// Everything, in order. The deadline is for progress: it starts over whenever bytes were taken by the
-    /// kernel.
+    /// Everything, in order. `stall` is the longest wait for a peer that takes nothing, and the patience with
+    /// one that takes less than kLeastRate on average while it keeps us waiting.
     [[nodiscard]] Task<Result<void>> write(std::span<iovec> pieces, Duration stall);
     [[nodiscard]] Task<Result<void>> write(std::string_view bytes, Duration stall);
     /// As much as the kernel takes at once without waiting (may be 0); the caller hands the rest to write().
@@ -50,7 +52,6 @@ class Stream {
     void start_read(std::span<char> into, std::function<void(Result<std::size_t>)> done);
     /// Ends a pending read with Code::cancelled (a pending write too).
     void cancel_read();
-    [[nodiscard]] Task<Result<void>> wait_writable(Deadline deadline);
     [[nodiscard]] Task<Result<void>> wait_readable(Deadline deadline);
     /// `length` bytes of `file` from `offset`, by sendfile on the bulk lane. A file that shrank is an Error.
     [[nodiscard]] Task<Result<void>> send_file(int file, std::uint64_t offset, std::uint64_t length,
@@ -78,8 +79,13 @@ class Stream {
     [[nodiscard]] std::string peer_address();
 
   private:
+    Task<Result<void>> wait_writable(Deadline deadline);
+    Task<Result<void>> wait_for_reader(Duration stall);
+
     Loop* loop_;
     Socket socket_;
+    std::uint64_t taken_ = 0;  // bytes since write() last had to wait
+    Duration late_{};          // how far a slow reader is behind kLeastRate
     ByteBudget* budget_ = nullptr;
     std::string_view client_;
     ledger::Token token_;
