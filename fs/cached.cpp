@@ -82,6 +82,10 @@ std::int64_t read_cached(int fd, std::span<char> out, std::int64_t offset) {
     struct ::iovec part {
         out.data(), out.size()
     };
+    if (fault::hit("read.cached") != 0) {
+        errno = EAGAIN;
+        return -1;
+    }
     ssize_t const n = ::preadv2(fd, &part, 1, offset, RWF_NOWAIT);
     if (n >= 0) return n;
     // tmpfs does not know the flag and does not need it.

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <memory>
 
+#include "base/fault.hpp"
+
 namespace execd::fs {
 
 namespace {
@@ -28,7 +30,8 @@ Result<void> wait_writable(int fd, int patience_ms) {
 template <class Write>
 Result<void> write_loop(int fd, std::span<char const> bytes, int patience_ms, Write write) {
     while (!bytes.empty()) {
-        ssize_t const n = write(bytes);
+        errno = fault::hit("write");
+        ssize_t const n = errno == 0 ? write(bytes) : -1;
         if (n > 0) {
             bytes = bytes.subspan(static_cast<std::size_t>(n));
         } else if (n < 0 && errno == EAGAIN) {
@@ -58,8 +61,10 @@ Result<void> write_stream(int fd, std::span<char const> bytes, int patience_ms) 
 Result<std::size_t> read_at(int fd, std::span<char> out, std::int64_t offset) {
     std::size_t done = 0;
     while (done < out.size()) {
-        ssize_t const n =
-            ::pread(fd, out.data() + done, out.size() - done, offset + static_cast<std::int64_t>(done));
+        errno = fault::hit("read");
+        ssize_t const n = errno == 0 ? ::pread(fd, out.data() + done, out.size() - done,
+                                               offset + static_cast<std::int64_t>(done))
+                                     : -1;
         if (n < 0 && errno == EINTR) continue;
         // A file that has something to say only later (/proc/kmsg): no limit of ours was reached.
         if (n < 0 && errno == EAGAIN && done > 0) break;

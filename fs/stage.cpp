@@ -264,7 +264,8 @@ Result<void> rename_over(Staged& staged, WriteOptions const& options, std::uint6
     if (auto ok = check_seen(staged, options); !ok) return ok;
     std::string const from = temporary_of(staged);
     unsigned const flags = options.existing == Existing::refuse ? unsigned{RENAME_NOREPLACE} : 0U;
-    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, staged.target.c_str(), flags) == 0) {
+    errno = fault::hit("rename");
+    if (errno == 0 && ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, staged.target.c_str(), flags) == 0) {
         staged.temporary.clear();
         return {};
     }
@@ -293,6 +294,8 @@ Result<void> publish(Staged& staged, WriteOptions const& options, std::uint64_t 
         }
     }
     if (auto ok = set_attributes(staged.fd.get(), options, mode, made, staged.target); !ok) return ok;
+    if (int const e = options.sync != Sync::none ? fault::hit("fsync") : 0)
+        return fail_errno("fsync", e, staged.target);
     if (options.sync != Sync::none && ::fdatasync(staged.fd.get()) != 0)
         return fail_errno("fsync", errno, staged.target);
     if (staged.how == StagedAs::anonymous) {

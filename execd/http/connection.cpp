@@ -3,6 +3,8 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 
+#include <algorithm>
+
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "execd/http/chunked.hpp"
@@ -15,6 +17,11 @@ ledger::Name const kConnections{"http.connection"};
 constexpr std::size_t kFirstBuffer = 4U << 10;
 constexpr std::size_t kReadAhead = 64U << 10;   // pipelined bytes kept while a handler runs
 constexpr std::size_t kLargeRead = 512U << 10;  // one read of a large body
+// A client that asks again soon finds the buffers of its last request; one that rests longer does not keep
+// them.
+constexpr auto kRest = std::chrono::seconds(1);
+
+std::size_t beyond_first(std::size_t size) { return size > kFirstBuffer ? size - kFirstBuffer : 0; }
 }  // namespace
 
 // The background read that runs while a handler waits. It may end after the connection: then it finds no
@@ -71,7 +78,6 @@ Task<void> Connection::serve_all() {
         bool const go_on = co_await serve();
         if (!go_on || server_.draining_) break;
         idle_ = true;
-        shrink();
     }
     if (stream_.open() && !peer_gone_) co_await linger();
 }
@@ -89,14 +95,20 @@ bool Connection::may_grow(std::size_t at_least) {
     if (std::max(in_.size(), kFirstBuffer) - used >= at_least) return true;
     // As spare() grows: doubling.
     std::size_t const size = std::max(in_.size() * 2, used + at_least);
-    return held_.grow_to(size - kFirstBuffer).has_value();
+    return pay(size, head_size_, out_.capacity()).has_value();
 }
 
-// What one large request made the buffer is not kept for the next one.
+Result<void> Connection::pay(std::size_t in, std::size_t head, std::size_t out) {
+    return held_.grow_to(beyond_first(in) + beyond_first(head) + beyond_first(out));
+}
+
 void Connection::shrink() {
-    if (watch_ || in_.size() <= kFirstBuffer || end_ != begin_) return;
+    if (watch_ || end_ != begin_) return;
     in_ = std::string();
     begin_ = end_ = 0;
+    head_ = Head();
+    head_size_ = 0;
+    out_ = std::string();
     held_.release();
 }
 
@@ -152,8 +164,9 @@ void Connection::watched(Result<std::size_t> got) {
     watch_done_.notify_all();
 }
 
-// An orderly end of the client's sending side counts as leaving for work that is only worth doing for a
-// listener, but an answer may still be written: the client may have closed just its half.
+// An orderly end of the client's sending side cannot be told from leaving: work that is only worth doing for
+// a listener ends without an answer. What is kept goes on, and its answer reaches a client that closed just
+// its half.
 void Connection::peer_left(bool orderly) {
     (orderly ? peer_closed_ : peer_gone_) = true;
     if (running_ == nullptr || running_->row == nullptr) return;
@@ -164,48 +177,70 @@ void Connection::peer_left(bool orderly) {
     stop_handler_.emit(asio::cancellation_type::terminal);
 }
 
+// Always false: nothing more is read from a connection whose next head was refused.
+Task<bool> Connection::refuse_head(unsigned status, std::string_view why) {
+    head_ = Head();
+    Answer answer = server_.router_->owner("/")->bad_request({status, std::string(why)});
+    keep_ = false;
+    co_await send(Call(), answer);
+    co_return false;
+}
+
+// A connection between requests keeps nothing large. A background read that is still there looks into in_.
+Task<void> Connection::rest() {
+    if (watch_) {
+        taking_back_ = true;
+        stream_.cancel_read();
+        while (watch_) co_await watch_done_.wait();
+        taking_back_ = false;
+    }
+    if (end_ == begin_) shrink();
+}
+
+bool Connection::take_head(std::size_t size) {
+    // The views of its lines are few (HeadLimits::fields).
+    if (!pay(in_.size(), size, out_.capacity())) return false;
+    head_size_ = std::max(head_size_, size);
+    head_.raw.assign(buffered().substr(0, size));
+    consume(size);
+    return true;
+}
+
 Task<bool> Connection::next_head() {
     std::size_t resume = 0;
-    Deadline deadline = Deadline::in(server_.loop_->clock(), server_.limits_.idle);
+    Clock& clock = server_.loop_->clock();
+    Deadline deadline = Deadline::in(clock, server_.limits_.idle);
+    Deadline resting = Deadline::in(clock, kRest);
     bool started = false;
+    if (out_.capacity() > kFirstBuffer && !pay(in_.size(), head_size_, out_.capacity())) out_ = std::string();
     for (;;) {
         if (std::size_t const skip = leading_empty_line(buffered()); skip > 0 && served_ > 0) consume(skip);
         auto const end = find_head_end(buffered(), resume);
         if (end && *end <= server_.limits_.head_bytes) {
             idle_ = false;
-            head_.raw.assign(buffered().substr(0, *end));
-            consume(*end);
-            co_return true;
+            if (take_head(*end)) co_return true;
+            co_return co_await refuse_head(503, "too much memory is in use");
         }
         if (end || buffered().size() > server_.limits_.head_bytes) {
-            head_ = Head();
-            Answer answer = server_.router_->owner("/")->bad_request({431, "request head too large"});
             ++server_.counters_.bad_heads;
-            keep_ = false;
-            co_await send(Call(), answer);
-            co_return false;
+            co_return co_await refuse_head(431, "request head too large");
         }
         if (!started && !buffered().empty()) {
             started = true;
             idle_ = false;
-            deadline = Deadline::in(server_.loop_->clock(), server_.limits_.head);
+            deadline = Deadline::in(clock, server_.limits_.head);
         }
-        auto const got = co_await fill(deadline);
-        if (!got && got.error().code == Code::timed_out && started) {
-            head_ = Head();
-            Answer answer =
-                server_.router_->owner("/")->bad_request({408, "request head not complete in time"});
-            keep_ = false;
-            co_await send(Call(), answer);
-            co_return false;
+        bool const may_rest = !started && held_.bytes() > 0 && !resting.is_never();
+        auto const got = co_await fill(may_rest ? earliest(resting, deadline) : deadline);
+        if (!got && got.error().code == Code::timed_out && may_rest) {
+            resting = Deadline::never();
+            co_await rest();
+            continue;
         }
-        if (!got && got.error().code == Code::exhausted) {
-            head_ = Head();
-            Answer answer = server_.router_->owner("/")->bad_request({503, "too much memory is in use"});
-            keep_ = false;
-            co_await send(Call(), answer);
-            co_return false;
-        }
+        if (!got && got.error().code == Code::timed_out && started)
+            co_return co_await refuse_head(408, "request head not complete in time");
+        if (!got && got.error().code == Code::exhausted)
+            co_return co_await refuse_head(503, "too much memory is in use");
         if (!got) {
             peer_gone_ = got.error().code != Code::timed_out;
             co_return false;

@@ -52,7 +52,14 @@ class Connection {
     std::span<char> spare(std::size_t at_least);
     /// True when spare(at_least) stays within the byte budget.
     bool may_grow(std::size_t at_least);
+    /// Has held_ pay for buffers of these sizes.
+    [[nodiscard]] Result<void> pay(std::size_t in, std::size_t head, std::size_t out);
+    /// Gives back what large requests and answers made the buffers.
     void shrink();
+    Task<void> rest();
+    Task<bool> refuse_head(unsigned status, std::string_view why);
+    /// The first `size` bytes become head_; false when the budget does not allow it.
+    bool take_head(std::size_t size);
     void start_watch();
     void watched(Result<std::size_t> got);
     void peer_left(bool orderly);
@@ -67,7 +74,7 @@ class Connection {
 
     // connection_send.cpp: from an answer to bytes
     Task<bool> send(Call const& call, Answer& answer);
-    Task<bool> send_file(Answer& answer);
+    Task<bool> send_file(Call const& call, Answer& answer);
     /// True when the answer was sent to its end.
     Task<bool> produce(Call& call, Answer& answer, bool& sent);
     Task<void> run_upgrade(Answer& answer);
@@ -80,11 +87,12 @@ class Connection {
     Stream stream_;
     std::string peer_;
 
-    ByteBudget::Claim held_;  // what in_ takes beyond its first size
+    ByteBudget::Claim held_;  // what in_, head_ and out_ take beyond a small request's
     std::string in_;          // [begin_, end_) holds unread bytes
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
     Head head_;
+    std::size_t head_size_ = 0;  // bytes that head_ was given
     std::string out_;
     std::unique_ptr<Body> body_;
 

@@ -3,6 +3,7 @@
 
 #include <ctime>
 
+#include "base/fault.hpp"
 #include "base/log.hpp"
 #include "execd/http/chunked.hpp"
 #include "execd/http/connection.hpp"
@@ -65,10 +66,10 @@ void Connection::render_head(Answer const& answer, std::optional<std::uint64_t> 
 }
 
 // Everything but streams. False when the connection cannot be used any more.
-Task<bool> Connection::send(Call const&, Answer& answer) {
+Task<bool> Connection::send(Call const& call, Answer& answer) {
     if (answer.close) keep_ = false;
     if (auto* part = std::get_if<FilePart>(&answer.body); part != nullptr && !head_only_)
-        co_return co_await send_file(answer);
+        co_return co_await send_file(call, answer);
     std::optional<std::uint64_t> length;
     std::string_view body;
     if (auto const* bytes = std::get_if<std::string>(&answer.body)) {
@@ -102,10 +103,11 @@ Task<bool> Connection::send(Call const&, Answer& answer) {
     co_return false;
 }
 
-Task<bool> Connection::send_file(Answer& answer) {
+Task<bool> Connection::send_file(Call const& call, Answer& answer) {
     auto& part = std::get<FilePart>(answer.body);
     render_head(answer, part.length, false);
-    if (part.length <= kSmallFile) {
+    // Without the budget for a copy the kernel sends it from the page cache, only slower.
+    if (part.length <= kSmallFile && pay(in_.size(), head_size_, out_.size() + part.length)) {
         // From the page cache without a thread hop when it is there; the pool reads it otherwise.
         std::size_t const head = out_.size();
         out_.resize(head + part.length);
@@ -118,22 +120,26 @@ Task<bool> Connection::send_file(Answer& answer) {
                 Lane::bulk, [fd = part.fd.get(), all = into, at = part.offset] {
                     std::size_t have = 0;
                     while (have < all.size()) {
-                        ssize_t const got =
-                            ::pread(fd, all.data() + have, all.size() - have, static_cast<off_t>(at + have));
+                        errno = fault::hit("read");
+                        ssize_t const got = errno == 0 ? ::pread(fd, all.data() + have, all.size() - have,
+                                                                 static_cast<off_t>(at + have))
+                                                       : -1;
                         if (got < 0 && errno == EINTR) continue;
-                        if (got <= 0) break;
+                        if (got < 0) return -std::int64_t{errno};
+                        if (got == 0) break;
                         have += static_cast<std::size_t>(got);
                     }
                     return static_cast<std::int64_t>(have);
                 });
         }
         if (n != static_cast<std::int64_t>(part.length)) {
-            // It became shorter between stat and read: the head has promised nothing yet.
+            // The head has promised nothing yet.
             out_.clear();
-            Answer failed =
-                error_answer(Error{Code::io, "read", 0, "the file became shorter while it was read"}, Call());
+            Error why{Code::io, "read", n < 0 ? static_cast<int>(-n) : 0, {}};
+            if (n >= 0) why.detail = "the file became shorter while it was read";
+            Answer failed = error_answer(why, call);
             keep_ = false;
-            co_return co_await send(Call(), failed);
+            co_return co_await send(call, failed);
         }
         if (auto const out = co_await stream_.write(out_, server_.limits_.write_stall); out) co_return true;
         peer_gone_ = true;

@@ -1,4 +1,5 @@
 // What the HTTP core keeps in memory for others is bounded, per client and in all, before it is allocated.
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/fault.hpp"
@@ -85,6 +86,118 @@ TEST(Budget, WhatIsOnlyAnnouncedIsNotHeld) {
     }
     h.clock.settle();
     EXPECT_LT(h.server->budget().held(), 1024U);
+}
+
+// What requests and answers made large is counted while it is there and not kept by a connection that rests.
+std::string large_head() {
+    std::string out = "GET /ping HTTP/1.1\r\nHost: x\r\n";
+    for (int i = 0; i < 100; ++i) out += "a: " + std::string(500, 'b') + "\r\n";
+    return out + "\r\n";
+}
+
+Row file_row(UniqueFd const& file, std::uint64_t size) {
+    return sync_row("GET", "/file", [&file, size](Call&) -> Result<Answer> {
+        Answer answer;
+        answer.body = FilePart{UniqueFd(::dup(file.get())), 0, size};
+        return answer;
+    });
+}
+
+UniqueFd file_of(std::size_t size) {
+    UniqueFd file(::memfd_create("test", MFD_CLOEXEC));
+    std::string const all(size, 'f');
+    EXPECT_EQ(::write(file.get(), all.data(), all.size()), static_cast<ssize_t>(size));
+    return file;
+}
+
+Row ping_row() {
+    return sync_row("GET", "/ping",
+                    [](Call&) -> Result<Answer> { return Answer::bytes(200, "text/plain", "pong"); });
+}
+
+Task<Result<Answer>> later() { co_return Answer::bytes(200, "text/plain", "later"); }
+
+std::string receive_all(Harness& h, Client& c, std::size_t size) {
+    std::string got = c.receive();
+    for (int i = 0; i < 1000 && got.size() < size; ++i) {
+        h.clock.settle();
+        got += c.receive();
+    }
+    return got;
+}
+
+TEST(Budget, LargeHeadsAndSmallFilesAreCountedUntilTheConnectionRests) {
+    UniqueFd const file = file_of(200'000);
+    Harness h(
+        {ping_row(), file_row(file, 200'000), async_row("GET", "/later", [](Call&) { return later(); })});
+    for (std::string request : {large_head(), std::string("GET /file HTTP/1.1\r\nHost: x\r\n\r\n")}) {
+        Client c = h.connect();
+        c.send(request);
+        h.clock.settle();
+        bool const large_head = request.size() > 1000;
+        EXPECT_GE(h.server->budget().held(), large_head ? 90'000U : 190'000U)
+            << "the text, and where it was read";
+        std::string const answer = receive_all(h, c, large_head ? 4 : 200'000);
+        EXPECT_EQ(status_of(answer), 200);
+        EXPECT_GE(body_of(answer).size(), large_head ? 4U : 199'000U);
+        // A handler of its own leaves a read behind that looks into the buffer.
+        c.send("GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+        h.clock.settle();
+        EXPECT_EQ(body_of(c.receive()), "later");
+        EXPECT_GT(h.server->budget().held(), 0U) << "the next request may come at once";
+        h.clock.advance(2s);
+        EXPECT_EQ(h.server->budget().held(), 0U);
+        c.send("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n");
+        h.clock.settle();
+        EXPECT_EQ(body_of(c.receive()), "pong") << "it is served as before";
+        h.clock.advance(121s);
+        c.receive();
+        EXPECT_TRUE(c.closed()) << "the rest does not prolong the idle deadline";
+    }
+}
+
+TEST(Budget, WithoutItLargeHeadsAreRefusedAndFilesAreSentByTheKernel) {
+    UniqueFd const file = file_of(200'000);
+    Limits limits;
+    limits.buffered = limits.buffered_per_client = 80'000;
+    Harness h({ping_row(), file_row(file, 200'000)}, limits);
+    EXPECT_EQ(status_of(h.ask(large_head())), 503);
+    Client c = h.connect();
+    c.send("GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+    std::string got;
+    auto const until = std::chrono::steady_clock::now() + 5s;  // the pool's thread runs in real time
+    while (got.size() < 200'000 && std::chrono::steady_clock::now() < until) {
+        h.io.restart();
+        h.io.run_one_for(10ms);
+        got += c.receive();
+    }
+    EXPECT_EQ(body_of(got).size(), 200'000U);
+}
+
+std::string ask_in_real_time(Harness& h, std::string_view request) {
+    Client c = h.connect();
+    c.send(request);
+    std::string got;
+    auto const until = std::chrono::steady_clock::now() + 5s;
+    while (got.find("\r\n\r\n") == std::string::npos && std::chrono::steady_clock::now() < until) {
+        h.io.restart();
+        h.io.run_one_for(10ms);
+        got += c.receive();
+    }
+    return got;
+}
+
+TEST(SmallFiles, OnesThatBecameShorterOrCannotBeReadAreErrors) {
+    UniqueFd const file = file_of(1000);
+    Harness h({ping_row(), file_row(file, 2000)});
+    std::string const shorter = ask_in_real_time(h, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(status_of(shorter), 500);
+    EXPECT_NE(shorter.find("became shorter"), std::string::npos) << shorter;
+    fault::arm("read", 1, EIO);
+    std::string const broken = ask_in_real_time(h, "GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+    fault::disarm();
+    EXPECT_NE(broken.find(errno_text(EIO)), std::string::npos) << broken;
+    EXPECT_EQ(body_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), "pong");
 }
 
 class Sink final : public WebSocketHandler {
@@ -186,6 +299,26 @@ TEST(OnDisconnect, KeepCancelAndInterrupt) {
         h.clock.settle();
         EXPECT_EQ(watched.finished, what == OnDisconnect::keep ? 1 : 0);
         EXPECT_EQ(h.server->connections(), 0U);
+    }
+}
+
+// An orderly end of the client's side is all that can be seen of a client that left, or of one that only says
+// that it will not ask again.
+TEST(OnDisconnect, AClientThatEndsItsSideHearsFromWhatIsKeptAndFromNothingElse) {
+    for (auto const what : {OnDisconnect::keep, OnDisconnect::cancel, OnDisconnect::interrupt}) {
+        Watched watched;
+        Harness h({watched.row(what)});
+        Client c = h.connect();
+        c.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+        h.clock.settle();
+        c.shutdown_write();
+        h.clock.settle();
+        watched.go.notify_all();
+        h.clock.advance(6s);
+        std::string const got = c.receive();
+        EXPECT_EQ(got.empty(), what != OnDisconnect::keep) << got;
+        EXPECT_EQ(watched.interrupted, what == OnDisconnect::interrupt ? 1 : 0);
+        EXPECT_TRUE(c.closed());
     }
 }
 
