@@ -3,6 +3,9 @@
 // that long. Costs two clock readings per wait. In debug builds a hold over kReportAfter is logged as
 // "loop.held" with the innermost LoopLabel.
 //
+// On a machine that has others to serve, the time that a hold took says little about the work in it: with
+// Measure::processor_too the thread's processor time is read as well, by one system call more for each wait.
+//
 // Thread: install on the thread that runs the io_context; the figures may be read from any thread.
 #pragma once
 #include <array>
@@ -30,6 +33,8 @@ class LagProbe {
         std::chrono::nanoseconds total{0};
         /// An upper bound for the share `q` (0..1) of all holds: the end of its bucket.
         [[nodiscard]] std::chrono::nanoseconds quantile(double q) const;
+        /// How many were longer than `limit` for certain: its bucket is left out.
+        [[nodiscard]] std::uint64_t above(std::chrono::nanoseconds limit) const;
     };
 
     LagProbe() = default;
@@ -37,20 +42,35 @@ class LagProbe {
     LagProbe(LagProbe const&) = delete;
     LagProbe& operator=(LagProbe const&) = delete;
 
+    enum class Measure { time, processor_too };
     /// From now on the calling thread's waits are measured by this probe (one probe per thread).
-    void install();
+    void install(Measure measure = Measure::time);
     /// Call on the same thread.
     void remove();
-    [[nodiscard]] Figures figures() const;
+    [[nodiscard]] Figures figures() const { return time_.figures(); }
+    /// Of the processor time; of the holds that were longer than kBrief alone, and empty without
+    /// Measure::processor_too.
+    [[nodiscard]] Figures processor_figures() const { return processor_.figures(); }
+    static constexpr auto kBrief = std::chrono::microseconds(100);
+    [[nodiscard]] bool measures_processor() const { return measures_processor_; }
     void reset();
 
-    /// Adds one hold; the instrumented wait calls this.
+    /// Adds one hold; the instrumented wait calls these.
     void record(std::chrono::nanoseconds held);
+    void record_processor(std::chrono::nanoseconds used) { processor_.record(used); }
 
   private:
-    std::array<std::atomic<std::uint64_t>, kBuckets> counts_{};
-    std::atomic<std::int64_t> longest_{0};
-    std::atomic<std::int64_t> total_{0};
+    struct Counts {
+        std::array<std::atomic<std::uint64_t>, kBuckets> counts{};
+        std::atomic<std::int64_t> longest{0};
+        std::atomic<std::int64_t> total{0};
+        void record(std::chrono::nanoseconds value);
+        [[nodiscard]] Figures figures() const;
+        void reset();
+    };
+    Counts time_;
+    Counts processor_;
+    bool measures_processor_ = false;
 };
 
 /// Says in the log what held the loop: `LoopLabel const label("http.route");` around a piece of synchronous

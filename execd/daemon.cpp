@@ -140,6 +140,7 @@ class Daemon {
     Result<void> listen();
     Result<void> build_routes();
     Task<void> until_signal();
+    void say_stopped() const;
     Task<void> check_spawn();
     Task<void> prewarm();
     Task<void> end_work(Deadline at);
@@ -219,7 +220,9 @@ Result<void> Daemon::listen() {
 
 Result<void> Daemon::start() {
     loop_.bind_thread();
-    lag_.install();
+    // What runs at level debug is being looked at: it may cost a little.
+    lag_.install(config_.log_level == log::Level::debug ? LagProbe::Measure::processor_too
+                                                        : LagProbe::Measure::time);
     // A protected daemon that nobody could ever enter is a mistake to be seen now.
     if (auto const& problem = authorization_.authenticator().problem(); !problem.empty())
         return fail(Code::invalid_argument, "", problem);
@@ -252,6 +255,21 @@ Result<void> Daemon::start() {
         work_.spawn("prewarm", prewarm());
     }
     return {};
+}
+
+void Daemon::say_stopped() const {
+    auto const us = [](std::chrono::nanoseconds time) {
+        return std::chrono::duration_cast<std::chrono::microseconds>(time).count();
+    };
+    auto const held = lag_.figures();
+    log::info("daemon.stopped", {{"requests", server_->counters().requests},
+                                 {"loop_held_p99_us", us(held.quantile(0.99))},
+                                 {"loop_held_max_us", us(held.longest)}});
+    if (!lag_.measures_processor()) return;
+    auto const worked = lag_.processor_figures();
+    log::debug("loop.work", {{"turns", held.holds},
+                             {"over_1ms", worked.above(std::chrono::milliseconds(1))},
+                             {"max_us", us(worked.longest)}});
 }
 
 // Ready means that a process can be started, not that we believe so.
@@ -330,13 +348,7 @@ Task<void> Daemon::until_signal() {
     sigaddset(&ours, SIGINT);
     ::pthread_sigmask(SIG_BLOCK, &ours, nullptr);
     signals_.cancel();
-    auto const lag = lag_.figures();
-    log::info(
-        "daemon.stopped",
-        {{"requests", server_->counters().requests},
-         {"loop_held_p99_us",
-          std::chrono::duration_cast<std::chrono::microseconds>(lag.quantile(0.99)).count()},
-         {"loop_held_max_us", std::chrono::duration_cast<std::chrono::microseconds>(lag.longest).count()}});
+    say_stopped();
     loop_.io().stop();
 }
 

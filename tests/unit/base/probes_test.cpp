@@ -1,4 +1,7 @@
 // The instruments: loop-lag probe, leak ledger, fault injection.
+#include <poll.h>
+#include <time.h>
+
 #include <cerrno>
 
 #include "base/fault.hpp"
@@ -22,6 +25,8 @@ TEST(LagProbe, BucketsAndQuantiles) {
     EXPECT_EQ(figures.quantile(0.5), 1us);
     EXPECT_EQ(figures.quantile(1.0), 3ms);
     EXPECT_EQ(figures.total, 99 * 500ns + 3ms);
+    EXPECT_EQ(figures.above(1ms), 1U);
+    EXPECT_EQ(figures.above(5ms), 0U);
     probe.record(100h);
     EXPECT_EQ(probe.figures().counts[LagProbe::kBuckets - 1], 1U);
     probe.reset();
@@ -60,6 +65,37 @@ TEST(LagProbe, MeasuresWhatHoldsTheLoopAndNotItsWaits) {
     EXPECT_EQ(log.count(R"("event":"loop.held")"), 1U);
     EXPECT_EQ(log.count(R"("by":"test.busy")"), 1U);
 #endif
+}
+
+void work_for(Duration d) {
+    auto const used = [] {
+        timespec now{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return Duration(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+    };
+    auto const end = used() + d;
+    while (used() < end) {
+    }
+}
+
+TEST(LagProbe, TellsWorkFromStandingStill) {
+    CaughtLog const log;
+    asio::io_context io(1);
+    RealClock clock(io);
+    LagProbe probe;
+    probe.install(LagProbe::Measure::processor_too);
+    Timer still(clock);
+    Timer busy(clock);
+    Timer last(clock);
+    still.arm(Deadline::in(clock, 1ms), [] { ::poll(nullptr, 0, 40); });
+    busy.arm(Deadline::in(clock, 60ms), [] { work_for(5ms); });
+    last.arm(Deadline::in(clock, 120ms), [] {});
+    io.run();
+    probe.remove();
+    EXPECT_GE(probe.figures().longest, 39ms);
+    EXPECT_GE(probe.processor_figures().longest, 5ms);
+    EXPECT_LT(probe.processor_figures().total, 39ms) << "standing still is no work";
+    EXPECT_EQ(probe.processor_figures().above(1ms), 1U);
 }
 
 ledger::Name const kFirst{"test.first"};
