@@ -10,16 +10,6 @@ namespace execd {
 
 namespace {
 
-auth::Dialect auth_dialect(http::Dialect const& dialect) {
-    if (dialect.name() == "opensandbox") return auth::Dialect::open_sandbox;
-    if (dialect.name() == "agentrun") return auth::Dialect::agentrun;
-    if (dialect.name() == "aio") return auth::Dialect::aio;
-    if (dialect.name() == "sandbox_sdk") return auth::Dialect::sandbox_sdk;
-    if (dialect.name() == "cloud_sandbox") return auth::Dialect::cloud_sandbox;
-    if (dialect.name() == "e2b") return auth::Dialect::e2b;
-    return auth::Dialect::own;
-}
-
 std::optional<std::string_view> look_up(http::Call const& call, auth::Place place, std::string_view name) {
     switch (place) {
         case auth::Place::header: return call.head->find(name);
@@ -32,7 +22,29 @@ std::optional<std::string_view> look_up(http::Call const& call, auth::Place plac
     return std::nullopt;
 }
 
+auth::Asked asked_of(http::Call const& call, http::Dialect const& dialect) {
+    http::Head const& head = *call.head;
+    auth::Asked asked;
+    asked.dialect = auth_dialect(dialect.name());
+    asked.method = head.method;
+    asked.target = head.target;
+    asked.path = call.path;
+    asked.upgrade = head.upgrade;
+    asked.find = [&call](auth::Place place, std::string_view name) { return look_up(call, place, name); };
+    return asked;
+}
+
 }  // namespace
+
+auth::Dialect auth_dialect(std::string_view name) {
+    if (name == "opensandbox") return auth::Dialect::open_sandbox;
+    if (name == "agentrun") return auth::Dialect::agentrun;
+    if (name == "aio") return auth::Dialect::aio;
+    if (name == "sandbox_sdk") return auth::Dialect::sandbox_sdk;
+    if (name == "cloud_sandbox") return auth::Dialect::cloud_sandbox;
+    if (name == "e2b") return auth::Dialect::e2b;
+    return auth::Dialect::own;
+}
 
 auth::Secrets secrets_of(Config const& config) {
     // The configuration has already decided between flag and variable; from here the variables are only
@@ -63,18 +75,17 @@ Result<http::Principal> Authorization::check(http::Call const& call, http::Diale
         origin && !origins_.permits(origin, head.host, head.method, head.upgrade))
         return fail(Code::permission_denied, "origin", "this origin is not allowed");
     if (!authenticator_.protected_()) return http::Principal();
-    auth::Asked asked;
-    asked.dialect = auth_dialect(dialect);
-    asked.method = head.method;
-    asked.target = head.target;
-    asked.path = call.path;
-    asked.upgrade = head.upgrade;
-    asked.find = [&call](auth::Place place, std::string_view name) { return look_up(call, place, name); };
-    auto principal = authenticator_.check(asked);
+    auto principal = authenticator_.check(asked_of(call, dialect));
     if (!principal) return Failure(principal.error());
     http::Principal out;
     out.name = principal->subject.empty() ? "token" : principal->subject;
     return out;
+}
+
+bool Authorization::may_mint(http::Call const& call) {
+    if (!authenticator_.protected_()) return true;
+    auto const principal = authenticator_.check(asked_of(call, *call.dialect));
+    return principal && principal->may_mint();
 }
 
 http::ReverseProxy::Options Authorization::proxy_options() const {

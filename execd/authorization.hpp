@@ -11,6 +11,9 @@
 
 namespace execd {
 
+/// The dialect as auth knows it; what has no name of its own there is execd's own.
+[[nodiscard]] auth::Dialect auth_dialect(std::string_view name);
+
 /// Flag and environment; the environment's copies are overwritten.
 [[nodiscard]] auth::Secrets secrets_of(Config const& config);
 
@@ -19,6 +22,8 @@ class Authorization {
     Authorization(Loop& loop, auth::Secrets secrets, Config const& config);
 
     [[nodiscard]] http::Authorize check();
+    /// True for a caller whose credential is no ticket and was not minted by us.
+    [[nodiscard]] bool may_mint(http::Call const& call);
     /// Strips our own credentials from what goes to a user's port.
     [[nodiscard]] http::ReverseProxy::Options proxy_options() const;
     [[nodiscard]] auth::Authenticator& authenticator() { return authenticator_; }

@@ -15,6 +15,7 @@
 #include "base/log.hpp"
 #include "base/loop.hpp"
 #include "base/scope.hpp"
+#include "execd/api_document.hpp"
 #include "execd/authorization.hpp"
 #include "execd/child_environment.hpp"
 #include "execd/claims/claims.hpp"
@@ -22,6 +23,7 @@
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/routes.hpp"
 #include "execd/dialects/own/own.hpp"
+#include "execd/dialects/own/tickets.hpp"
 #include "execd/http/proxy.hpp"
 #include "execd/http/server.hpp"
 #include "execd/kernel_environment.hpp"
@@ -180,6 +182,9 @@ class Daemon {
 Result<void> Daemon::build_routes() {
     std::vector<http::Row> rows;
     append(rows, own::rows(services_));
+    append(rows, {api_document_row(services_),
+                  own::ticket_row(authorization_.authenticator().tickets(),
+                                  [this](http::Call const& call) { return authorization_.may_mint(call); })});
     auto more = opensandbox::rows(services_);
     for (auto& row : more) row.dialect = &opensandbox_;  // of /files itself it has one method only
     append(rows, std::move(more));

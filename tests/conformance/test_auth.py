@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from harness import frames
 from harness.daemon import run_once
@@ -120,6 +122,55 @@ def test_the_log_never_has_the_token_nor_output(daemon_with_token):
     written = "\n".join(line for line in one.log + one.err if line)
     for canary in (one.token, "secret-output-canary-93", "wrong-token-canary-94"):
         assert canary not in written
+
+
+def ticket(one, **terms):
+    answer = one.call("POST", "/execd/v1/tickets", json=terms)
+    assert answer.status == 201 and answer.header("Cache-Control") == "no-store", answer
+    assert answer.json()["expires_in"] == terms.get("life_seconds", 30)
+    return answer.json()["ticket"]
+
+
+def test_a_ticket_opens_its_path_where_no_header_can_be_set(daemon_with_token):
+    one = daemon_with_token
+    of_all, of_files, of_one_use = ticket(one), ticket(one, path="/files"), ticket(one, uses=1)
+    with one.wire() as wire:
+        for target in ("/files/info", "/execd/v1/executions", "/metrics", "/contexts"):
+            assert wire.request("GET", f"{target}?ticket={of_all}").status not in (401, 403), target
+        assert wire.request("GET", f"/files/info?ticket={of_files}").status == 200
+        for target in ("/metrics", "/filesx/info", "/%66iles/info", "/execd/v1/executions"):
+            assert wire.request("GET", f"{target}?ticket={of_files}").status == 401, target
+        assert wire.request("GET", f"/metrics?ticket={of_one_use}").status == 200
+        assert wire.request("GET", f"/metrics?ticket={of_one_use}").status == 401
+        for wrong in ("", of_all[:-1], of_all + "0", one.token):
+            assert wire.request("GET", f"/metrics?ticket={wrong}").status == 401
+        # It is a ticket, no token.
+        for headers in ([(NAME, of_all)], [("Authorization", f"Bearer {of_all}")]):
+            assert wire.request("GET", "/metrics", headers).status == 401
+
+
+def test_a_ticket_makes_no_tickets(daemon_with_token):
+    one = daemon_with_token
+    with one.wire() as wire:
+        assert wire.request("POST", f"/execd/v1/tickets?ticket={ticket(one)}", [], b"{}").status == 403
+        assert wire.request("POST", "/execd/v1/tickets", [], b"{}").status == 401
+
+
+@pytest.mark.parametrize("terms", [{"path": "files"}, {"path": ""}, {"life_seconds": 0}, {"life_seconds": 3601}, {"uses": 0},
+                                   {"uses": 10**12}, {"more": 1}, {"life_seconds": "30"}])
+def test_bad_terms_of_a_ticket(daemon_with_token, terms):
+    assert daemon_with_token.call("POST", "/execd/v1/tickets", json=terms).status == 400
+
+
+def test_a_browser_opens_a_websocket_by_a_ticket(daemon_with_token):
+    one = daemon_with_token
+    ident = one.call("POST", "/pty", json={}).json()["session_id"]
+    url = f"ws://127.0.0.1:{one.port}/pty/{ident}/ws"
+    with pytest.raises(InvalidStatus):
+        connect(url, compression=None)
+    with connect(f"{url}?ticket={ticket(one, path=f'/pty/{ident}', uses=1)}", compression=None) as socket:
+        assert json.loads(socket.recv(timeout=10))["type"] == "connected"
+    one.call("DELETE", f"/pty/{ident}")
 
 
 def test_the_flag_wins_over_the_environment(fresh_daemon):

@@ -8,8 +8,6 @@
 #include "execd/dialects/own/contexts.hpp"
 #include "execd/dialects/own/executions.hpp"
 #include "execd/dialects/own/files_rows.hpp"
-#include "execd/http/openapi.hpp"
-#include "execd/version.hpp"
 
 namespace execd::own {
 
@@ -63,14 +61,6 @@ Result<Answer> ready(Readiness const& readiness, http::Call&) {
     return answer;
 }
 
-Result<Answer> openapi(Services const& services, http::Call& call) {
-    if (services.router == nullptr)
-        return fail(Code::unavailable, "openapi", "the route table is not built yet");
-    std::string const dialect(call.query_value("dialect").value_or(""));
-    return Answer::bytes(200, "application/json",
-                         http::openapi_of(services.router->rows(), dialect, version()));
-}
-
 }  // namespace
 
 Answer Dialect::error(Error const& error, http::Call const*) {
@@ -109,12 +99,6 @@ std::vector<http::Row> rows(Services& services) {
     row.operation_id = "ready";
     row.doc = "Readiness: 200, or 503 with what is missing.";
     row.sync = [readiness = &services.readiness](http::Call& call) { return ready(*readiness, call); };
-    out.push_back(row);
-    row.access = http::Access::token;
-    row.path = "/execd/v1/openapi.json";
-    row.operation_id = "openapi";
-    row.doc = "OpenAPI of every route, or of one dialect (?dialect=).";
-    row.sync = [s = &services](http::Call& call) { return openapi(*s, call); };
     out.push_back(row);
     for (auto* const more : {contexts_rows, runs_rows, file_rows, execution_rows, event_rows})
         for (auto& each : more(services)) out.push_back(std::move(each));

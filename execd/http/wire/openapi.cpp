@@ -27,6 +27,8 @@ std::string template_of(std::string_view path) {
 
 std::string_view reason_of(int status) {
     switch (status) {
+        case 0: return "Error";
+        case 101: return "Switching Protocols";
         case 200: return "OK";
         case 201: return "Created";
         case 202: return "Accepted";
@@ -50,8 +52,9 @@ class Document {
         OrderedJson out{{"openapi", "3.1.0"}, {"info", {{"title", api.title}, {"version", api.version}}}};
         if (!api.doc.empty()) out["info"]["description"] = api.doc;
         OrderedJson paths = OrderedJson::object();
-        for (auto const& row : rows) paths[template_of(row.path)][lower(row.method)] = operation(row);
+        for (auto const& row : rows) add(row, paths[template_of(row.path)]);
         out["paths"] = std::move(paths);
+        out["x-rows"] = rows.size();
         out["components"]["schemas"] = schemas_.definitions();
         for (auto const& auth : api.auth)
             out["components"]["securitySchemes"][std::string(auth.name)] = scheme(auth);
@@ -60,6 +63,26 @@ class Document {
     }
 
   private:
+    void add(RowDoc const& row, OrderedJson& path) {
+        if (row.method != "*") return add(row, lower(row.method), operation(row), path);
+        for (std::string const method : {"get", "put", "post", "delete", "patch"}) {
+            OrderedJson one = operation(row);
+            one["x-any-method"] = true;
+            if (!row.operation_id.empty()) one["operationId"] = row.operation_id + "_" + method;
+            add(row, method, std::move(one), path);
+        }
+    }
+
+    // What another row has already is told beside it.
+    static void add(RowDoc const&, std::string const& method, OrderedJson operation, OrderedJson& path) {
+        if (!path.contains(method)) {
+            path[method] = std::move(operation);
+            return;
+        }
+        operation["x-method"] = method;
+        path["x-also"].push_back(std::move(operation));
+    }
+
     static OrderedJson scheme(AuthDoc const& auth) {
         if (auth.in == "bearer") return {{"type", "http"}, {"scheme", "bearer"}};
         return {{"type", "apiKey"}, {"in", auth.in}, {"name", auth.key}};
@@ -71,10 +94,11 @@ class Document {
         if (!row.operation_id.empty()) out["operationId"] = row.operation_id;
         if (!row.doc.empty()) out["summary"] = row.doc;
         if (row.request != nullptr) add_request(row, out);
+        if (!row.opaque_media.empty() && !out.contains("requestBody"))
+            out["requestBody"] = body(opaque(row.opaque_media), row.opaque_media, false);
         add_bare_parameters(row, out);
         out["responses"] = answers(row);
-        for (auto const& name : row.auth)
-            out["security"].push_back({{std::string(name), OrderedJson::array()}});
+        for (auto const& name : row.auth) out["security"].push_back({{name, OrderedJson::array()}});
         return out;
     }
 
@@ -127,6 +151,11 @@ class Document {
         if (in_form) out["requestBody"] = body(schemas_.object(shape, Place::form), form_media(row), true);
     }
 
+    static OrderedJson opaque(std::string_view media) {
+        if (media.starts_with("multipart/")) return {{"type", "object"}};
+        return OrderedJson::object();  // bytes: neither a type nor a format (OpenAPI 3.1, 4.8.14.2)
+    }
+
     static std::string_view form_media(RowDoc const& row) {
         return row.request_media == "application/json" ? "multipart/form-data" : row.request_media;
     }
@@ -163,7 +192,7 @@ class Document {
     OrderedJson answers(RowDoc const& row) {
         OrderedJson out = OrderedJson::object();
         for (auto const& answer : row.answers) {
-            auto& one = out[std::to_string(answer.status)];
+            auto& one = out[answer.status == 0 ? "default" : std::to_string(answer.status)];
             if (!one.contains("description"))
                 one["description"] = answer.doc.empty() ? reason_of(answer.status) : answer.doc;
             if (answer.media.empty()) continue;

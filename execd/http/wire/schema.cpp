@@ -78,7 +78,7 @@ OrderedJson SchemaBuilder::reference(ObjectShape const& shape) {
 OrderedJson SchemaBuilder::integer(Ops const& ops, Note const& note) {
     if (note.as_text) return {{"type", "string"}, {"format", "int64"}};
     OrderedJson out{{"type", "integer"}};
-    if (ops.width >= 4) out["format"] = ops.width == 4 ? "int32" : "int64";
+    if (ops.width >= 4) out["format"] = ops.width == 4 && ops.is_signed ? "int32" : "int64";
     if (!ops.is_signed) out["minimum"] = 0;
     return out;
 }

@@ -211,7 +211,8 @@ TEST_F(Dialects, DeepJsonIsRefusedInTheOwnersShapeBeforeATreeIsMade) {
 }
 
 TEST_F(Dialects, TheDocumentHasBothStructs) {
-    Json const document = Json::parse(openapi_of(h.router->rows(), "fast", "1"));
+    Json const document =
+        Json::parse(openapi_of(h.router->rows(), "fast", "1", [](std::string_view) { return DialectDoc(); }));
     auto const& operation = document["paths"]["/fast/watch/{session}"]["post"];
     EXPECT_TRUE(operation.contains("requestBody")) << operation.dump();
     EXPECT_TRUE(operation["responses"].contains("200"));
