@@ -1,6 +1,9 @@
 #include "base/fault.hpp"
 
+#include <unistd.h>
+
 #include <charconv>
+#include <cstdio>
 #include <mutex>
 
 namespace execd::fault {
@@ -17,6 +20,7 @@ std::uint64_t g_seen = 0;
 int g_errno = 0;
 bool g_repeat = false;
 bool g_struck = false;
+bool g_aloud = false;  // armed from outside: who armed it wants to know
 }  // namespace
 
 int detail::hit_slow(std::string_view name) noexcept {
@@ -24,6 +28,7 @@ int detail::hit_slow(std::string_view name) noexcept {
     if (g_name != "*" && g_name != name) return 0;
     ++g_seen;
     if (g_seen != g_nth && !(g_repeat && g_seen > g_nth)) return 0;
+    if (g_aloud && !g_struck) ::dprintf(STDERR_FILENO, "fault: %s struck\n", g_name.c_str());
     g_struck = true;
     return g_errno;
 }
@@ -36,6 +41,7 @@ void arm(std::string name, std::uint64_t nth, int err, bool repeat) {
     g_repeat = repeat;
     g_seen = 0;
     g_struck = false;
+    g_aloud = false;
     detail::g_armed = true;
 }
 
@@ -52,6 +58,8 @@ bool arm_from_text(std::string_view text) {
     if (!number(text.substr(first + 1, second - first - 1), nth) || !number(text.substr(second + 1), err))
         return false;
     arm(std::string(text.substr(0, first)), nth, err);
+    std::lock_guard const lock(g_mutex);
+    g_aloud = true;
     return true;
 }
 

@@ -1,11 +1,9 @@
 // Writers and readers of a journal in any order: every byte that a reader gets is the one that was written at
 // that offset, and what it does not get is declared.
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-
 #include <list>
 
 #include "base/check.hpp"
+#include "base/scope.hpp"
 #include "base/work_pool.hpp"
 #include "shell/journal.hpp"
 #include "shell/journal_state.hpp"
@@ -27,6 +25,7 @@ class Run {
     ~Run() {
         readers_.clear();
         clock_.settle();
+        EXECD_REQUIRE(scope_.running() == 0);
     }
 
     void step(unsigned op, unsigned a, unsigned b) {
@@ -69,7 +68,7 @@ class Run {
         all += bytes;
         journal_->append(stream, bytes);
         if (!journal_->needs_room()) return;
-        asio::co_spawn(io_, room(journal_), asio::detached);
+        scope_.spawn("room", room(journal_));
         clock_.advance(std::chrono::milliseconds(25));  // nobody reads meanwhile
         EXECD_REQUIRE(journal_->memory_bytes() <= options_.ring + BlockPool::kBlock + 20'000);
     }
@@ -117,6 +116,7 @@ class Run {
     VirtualClock clock_{io_};
     inline static WorkPool pool_;
     Loop loop_{io_, clock_, pool_};
+    Scope scope_{loop_, "fuzz"};
     Journal::Options options_;
     std::shared_ptr<Journal> journal_;
     std::string written_[2];

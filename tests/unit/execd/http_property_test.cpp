@@ -248,61 +248,85 @@ class FileServer {
     UniqueFd fd_;
 };
 
-// A client over TCP of a real clock: accept and sendfile are there as well.
+// A server over TCP in real time (accept and sendfile are there as well) whose N-th operation of a name
+// fails.
+class Faulty {
+  public:
+    Faulty() : h_(rows_with_file()) {
+        auto const bound = h_.server->listen_tcp("127.0.0.1", 0);
+        EXPECT_TRUE(bound);
+        port_ = bound->port;
+        h_.server->start();
+    }
+
+    /// True when there was an N-th operation.
+    bool strike(std::string_view name, std::uint64_t n) {
+        fault::arm(std::string(name), n, name == "accept" ? EMFILE : ENOMEM);
+        Client c = dial();
+        c.try_send("POST /any/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" +
+                   std::string(100'000, 'b') + "GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+        std::string got;
+        // The pool's threads run in real time: a bounded number of turns, not a sleep.
+        auto const until = std::chrono::steady_clock::now() + 2s;
+        while (got.size() < (1U << 20) + 100'000 && !c.closed() && std::chrono::steady_clock::now() < until) {
+            turn();
+            h_.clock.advance(10ms);
+            got += c.receive();
+            bool const refused =
+                got.find("\r\n\r\n") != std::string::npos && got.find("error") != std::string::npos;
+            if (fault::struck() && refused) break;
+        }
+        bool const struck = fault::struck();
+        fault::disarm();
+        return struck;
+    }
+    void expect_served_and_nothing_held() {
+        auto const gone = std::chrono::steady_clock::now() + 5s;
+        while (h_.server->connections() > 0 && std::chrono::steady_clock::now() < gone) turn();
+        EXPECT_EQ(h_.server->connections(), 0U);
+        EXPECT_EQ(body_of(h_.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), "pong");
+        h_.clock.advance(10s);
+        EXPECT_EQ(h_.server->budget().held(), 0U);
+    }
+
+  private:
+    std::vector<Row> rows_with_file() {
+        std::vector<Row> all = rows();
+        all.push_back(async_row("GET", "/file", [this](Call&) { return files_.get(); }));
+        return all;
+    }
+    Client dial() const {
+        int const fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sockaddr_in to{};
+        to.sin_family = AF_INET;
+        to.sin_port = htons(port_);
+        to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+        return Client(fd);
+    }
+    void turn() {
+        h_.io.restart();
+        h_.io.run_one_for(1ms);
+    }
+
+    FileServer files_;
+    Harness h_;
+    unsigned short port_ = 0;
+};
+
 TEST(HttpFaults, AnyNthOperationFailsAndOthersAreServed) {
     for (char const* name : {"accept", "http.read", "http.write", "buffer", "sendfile"}) {
         std::string const before = ledger::report();
         std::uint64_t points = 0;
         for (std::uint64_t n = 1;; ++n) {
+            SCOPED_TRACE(std::string(name) + " " + std::to_string(n));
             bool struck = false;
             {
-                FileServer files;
-                std::vector<Row> all = rows();
-                all.push_back(async_row("GET", "/file", [&files](Call&) { return files.get(); }));
-                Harness h(std::move(all));
-                auto const bound = h.server->listen_tcp("127.0.0.1", 0);
-                ASSERT_TRUE(bound);
-                h.server->start();
-                fault::arm(name, n, std::string_view(name) == "accept" ? EMFILE : ENOMEM);
-                auto const dial = [&] {
-                    int const fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-                    sockaddr_in to{};
-                    to.sin_family = AF_INET;
-                    to.sin_port = htons(bound->port);
-                    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-                    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
-                    return Client(fd);
-                };
-                Client c = dial();
-                c.try_send("POST /any/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" +
-                           std::string(100'000, 'b') + "GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
-                std::string got;
-                // The pool's threads run in real time: a bounded number of turns, not a sleep.
-                auto const until = std::chrono::steady_clock::now() + 2s;
-                while (got.size() < (1U << 20) + 100'000 && !c.closed() &&
-                       std::chrono::steady_clock::now() < until) {
-                    h.io.restart();
-                    h.io.run_one_for(1ms);
-                    h.clock.advance(10ms);
-                    got += c.receive();
-                    if (fault::struck() && got.find("\r\n\r\n") != std::string::npos &&
-                        got.find("error") != std::string::npos)
-                        break;
-                }
-                struck = fault::struck();
-                fault::disarm();
-                c.close();
-                auto const gone = std::chrono::steady_clock::now() + 5s;
-                while (h.server->connections() > 0 && std::chrono::steady_clock::now() < gone) {
-                    h.io.restart();
-                    h.io.run_one_for(1ms);
-                }
-                EXPECT_EQ(h.server->connections(), 0U) << name << " " << n;
-                EXPECT_EQ(body_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), "pong") << name << n;
-                h.clock.advance(10s);
-                EXPECT_EQ(h.server->budget().held(), 0U) << name << " " << n;
+                Faulty server;
+                struck = server.strike(name, n);
+                server.expect_served_and_nothing_held();
             }
-            EXPECT_EQ(ledger::report(), before) << name << " " << n;
+            EXPECT_EQ(ledger::report(), before);
             if (!struck) break;
             points = n;
             ASSERT_LT(n, 200U);

@@ -43,6 +43,15 @@ TEST(EventFraming, SseCommentsAndRetry) {
     EXPECT_EQ(out, ": ping\n\n:\n\n: a\n: b\n\nretry: 1500\n\n");
 }
 
+TEST(EventFraming, NdjsonIsOneLineForEachEvent) {
+    EXPECT_EQ(framed(Framing::ndjson, {.data = "{\"a\":\"b c\"}"}), "{\"a\":\"b c\"}\n");
+    EXPECT_EQ(framed(Framing::ndjson, {.data = "{}", .event = "x", .id = "7", .last = true}), "{}\n")
+        << "it has neither names nor an end mark";
+    EXPECT_EQ(framed(Framing::ndjson, {.data = "[1]"}) + framed(Framing::ndjson, {.data = "[2]"}),
+              "[1]\n[2]\n");
+    EXPECT_EQ(media_type(Framing::ndjson), "application/x-ndjson");
+}
+
 TEST(EventFraming, ConnectEnvelopes) {
     EXPECT_EQ(framed(Framing::connect, {.data = "{}"}), "\0\0\0\0\x02{}"s);
     EXPECT_EQ(framed(Framing::connect, {.data = "{}", .last = true}), "\x02\0\0\0\x02{}"s);
