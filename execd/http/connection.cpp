@@ -281,6 +281,7 @@ Task<bool> Connection::serve() {
     }
     if (good && keep_) good = co_await finish_body();
     body_.reset();
+    answer_ = Answer();  // its bytes, or its open file, are not kept until the next request
     co_return good&& keep_;
 }
 

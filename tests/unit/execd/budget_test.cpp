@@ -1,4 +1,5 @@
 // What the HTTP core keeps in memory for others is bounded, per client and in all, before it is allocated.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -154,6 +155,24 @@ TEST(Budget, LargeHeadsAndSmallFilesAreCountedUntilTheConnectionRests) {
         c.receive();
         EXPECT_TRUE(c.closed()) << "the rest does not prolong the idle deadline";
     }
+}
+
+Task<Result<Answer>> file_later(UniqueFd const& file, int& opened) {
+    Answer answer;
+    answer.body = FilePart{UniqueFd(::dup(file.get())), 0, 100};
+    opened = std::get<FilePart>(answer.body).fd.get();
+    co_return answer;
+}
+
+TEST(Budget, AnAnswerIsNotKeptByTheConnectionThatSentIt) {
+    UniqueFd const file = file_of(100);
+    int opened = -1;
+    Harness h({async_row("GET", "/file", [&](Call&) { return file_later(file, opened); })});
+    Client c = h.connect();
+    c.send("GET /file HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_EQ(body_of(receive_all(h, c, 100)).size(), 100U);
+    EXPECT_GE(opened, 0);
+    EXPECT_EQ(::fcntl(opened, F_GETFD), -1) << "the file would stay open for as long as its reader stays";
 }
 
 TEST(Budget, WithoutItLargeHeadsAreRefusedAndFilesAreSentByTheKernel) {
