@@ -75,6 +75,20 @@ def in_memory(fresh_daemon):
                                                'mount -t tmpfs none "$TMPDIR" && exec "$@"', "sh"))
 
 
+def test_logs_say_what_was_dropped(fresh_daemon):
+    daemon = in_memory(fresh_daemon)
+    ident = start(daemon, "seq 1 600000")
+    ended(daemon, ident)
+    whole = b"".join(b"%d\n" % i for i in range(1, 600_001))
+    answer = daemon.call("GET", f"/command/{ident}/logs")
+    lost = int(answer.header("X-Execd-Lost"))
+    assert 0 < lost < len(whole) and int(answer.header("EXECD-COMMANDS-TAIL-CURSOR")) == len(whole)
+    assert answer.body == b"[execd: %d bytes of output were dropped here]\n" % lost + whole[lost:]
+    at = len(whole) - 1000
+    tail = daemon.call("GET", f"/command/{ident}/logs?cursor={at}")
+    assert tail.header("X-Execd-Lost") is None and tail.body == whole[at:]
+
+
 def test_a_key_costs_the_live_reader_nothing(fresh_daemon):
     """Without a disk nothing beyond the ring is kept for a second reader, but the first one sees all of it."""
     daemon = in_memory(fresh_daemon)

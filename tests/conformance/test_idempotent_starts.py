@@ -2,9 +2,20 @@
 
 import uuid
 
+from harness import frames
+
 
 def a_key():
     return [("Idempotency-Key", uuid.uuid4().hex)]
+
+
+def test_a_retry_attaches_also_when_the_first_one_removed_its_directory(daemon, work):
+    (work / "gone").mkdir()
+    key, body = a_key(), {"command": f"rm -rf {work}/gone; echo did", "cwd": f"{work}/gone"}
+    first, again = (daemon.events_of("/command", dict(body), key) for _ in range(2))
+    assert first[0]["text"] == again[0]["text"]
+    assert frames.joined(first) == frames.joined(again) == "did\n"
+    assert daemon.call("POST", "/command", json=body).status == 400  # without the key it is a new one
 
 
 def test_background_commands(daemon):

@@ -25,6 +25,7 @@ constexpr std::string_view kInvalid = "invalid request, validation error ";
 constexpr auto kStopGrace = std::chrono::seconds(3);
 constexpr std::string_view kBackground = "background-command";
 constexpr std::string_view kForeground = "command";
+constexpr std::string_view kLost = "X-Execd-Lost";
 
 Answer invalid(std::string_view why) {
     return refusal(400, code::kBody, std::string(kInvalid) + std::string(why));
@@ -69,10 +70,27 @@ Task<Result<std::shared_ptr<shell::Execution>>> start_once(Services& services, s
     co_return std::move(attached->execution);
 }
 
+Answer told(Services& services, Call const& call, std::shared_ptr<shell::Execution> run) {
+    if (run->label() == kBackground) return background_stream(services, *run);
+    return foreground_stream(services, call, std::move(run));
+}
+
+Answer other_request() {
+    return refusal(409, code::kConflict, "the Idempotency-Key was used with another request");
+}
+
 }  // namespace
 
 Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandRequest request) {
     if (auto refused = check(request)) co_return std::move(*refused);
+    auto const key = start_key(call, call.header(kIdempotencyKey) ? to_json(request) : std::string());
+    if (!key) co_return refusal(400, code::kBody, key.error().message());
+    if (*key) {
+        // Before anything of the world is looked at: what the first one changed is no reason to refuse.
+        if (auto run = services.executions->find((*key)->id))
+            co_return run->digest() == (*key)->digest ? told(services, call, std::move(run))
+                                                      : other_request();
+    }
     shell::Environment environment = services.environment->make();
     environment.overlay(request.envs);
     shell::ExecutionSpec spec;
@@ -101,8 +119,6 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     spec.label = request.background ? kBackground : kForeground;
     spec.merge_output = request.background;
     if (request.background) spec.journal.keep = shell::Keep::all;
-    auto const key = start_key(call, call.header(kIdempotencyKey) ? to_json(request) : std::string());
-    if (!key) co_return refusal(400, code::kBody, key.error().message());
     if (*key) {
         spec.id = (*key)->id;
         spec.digest = (*key)->digest;
@@ -111,13 +127,10 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     auto started = co_await start_once(services, std::move(spec));
     if (!started && started.error().code == Code::invalid_argument)
         co_return invalid(started.error().message());
-    if (!started && started.error().code == Code::conflict)
-        co_return refusal(409, code::kConflict,
-                          "the Idempotency-Key was used with another request: " + started.error().message());
+    if (!started && started.error().code == Code::conflict) co_return other_request();
     if (!started)
         co_return refusal(500, code::kRuntime, "error running commands " + started.error().message());
-    if (request.background) co_return background_stream(services, **started);
-    co_return foreground_stream(services, call, std::move(*started));
+    co_return told(services, call, std::move(*started));
 }
 
 namespace {
@@ -179,7 +192,8 @@ Result<Answer> command_status(Services& services, Call& call) {
     return json(to_json(status));
 }
 
-// The cursor is a byte offset (§0.9), whatever the specification calls it.
+// The cursor is a byte offset (§0.9), whatever the specification calls it. It counts what was written: a
+// gap's line is no part of it.
 class LogStream final : public http::Producer {
   public:
     LogStream(std::shared_ptr<shell::Execution> run, shell::Position from)
@@ -187,10 +201,19 @@ class LogStream final : public http::Producer {
     Task<Result<void>> produce(http::Writer& writer) override {
         shell::Cursor cursor = run_->journal().reader({.until = shell::Until::now, .position = from_});
         shell::Batch batch;
+        std::uint64_t lost = 0;
         for (;;) {
             auto const next = co_await cursor.next(batch, Deadline::never());
             if (next != shell::Next::data) break;
-            for (auto const& slice : batch.slices) writer.out().append(slice.bytes);
+            for (auto const& slice : batch.slices) {
+                if (slice.lost > 0) {
+                    lost += slice.lost;
+                    if (!writer.committed()) writer.answer().headers.set(kLost, std::to_string(lost));
+                    writer.out() +=
+                        "[execd: " + std::to_string(slice.lost) + " bytes of output were dropped here]\n";
+                }
+                writer.out().append(slice.bytes);
+            }
             if (auto sent = co_await writer.flush(); !sent) co_return sent;
         }
         co_return Result<void>();
