@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import random
 import threading
 import time
@@ -213,6 +214,21 @@ def test_the_last_byte_comes_before_the_end(daemon):
     for _ in range(2):
         text = output(daemon, id_, follow="true")
         assert len(text) == 10_000_003 and text.endswith(b"\0end")
+
+
+def test_following_gives_no_less_than_not_following(daemon, work):
+    """What was left running writes on after the verdict."""
+    gates = [work / "first", work / "second"]
+    for gate in gates:
+        os.mkfifo(gate)
+    view = run(daemon, shell=f"(read x < {gates[0]}; echo late1; read x < {gates[1]}; echo late2) & echo early")
+    id_ = view["id"]
+    assert view["verdict"]["output_open"] is True and output(daemon, id_, follow="true") == b"early\n"
+    gates[0].write_text("go\n")
+    processes.eventually(lambda: output(daemon, id_) == b"early\nlate1\n", what="late output")
+    assert output(daemon, id_, follow="true") == b"early\nlate1\n"
+    gates[1].write_text("go\n")
+    assert output(daemon, id_, follow="all") == b"early\nlate1\nlate2\n"
 
 
 def test_spec_fields_reach_the_child(daemon):

@@ -24,6 +24,15 @@ Result<Wanted> stream_of(shell::Execution const& run, std::string_view name) {
     return fail(Code::invalid_argument, "stream", "stdout, stderr, pty or all is expected");
 }
 
+Result<shell::Until> until_of(shell::Execution const& run, std::string_view follow) {
+    if (follow == "all") return shell::Until::closed;
+    if (follow == "false" || follow == "0") return shell::Until::now;
+    if (follow != "true" && follow != "1")
+        return fail(Code::invalid_argument, "follow", "true, false or all is expected");
+    // What was left running may have written since the end: no less than without following.
+    return run.running() ? shell::Until::verdict : shell::Until::now;
+}
+
 // The journal's bytes go to the socket from where they lie: nothing is copied on the way.
 class OutputStream final : public http::Producer {
   public:
@@ -74,8 +83,8 @@ Result<Answer> output(Services& services, Call& call) {
     if (!wanted) return Failure(wanted.error());
     auto const offset = query_number(call, "offset", 0);
     if (!offset) return Failure(offset.error());
-    auto const follow = query_flag(call, "follow", false);
-    if (!follow) return Failure(follow.error());
+    auto const until = until_of(*run, call.query_value("follow").value_or("false"));
+    if (!until) return Failure(until.error());
     shell::Journal const& journal = run->journal();
     std::uint64_t const written = wanted->stream ? journal.written(*wanted->stream) : journal.end().total;
     if (*offset > written)
@@ -83,7 +92,7 @@ Result<Answer> output(Services& services, Call& call) {
                     "only " + std::to_string(written) + " bytes were written so far");
     shell::ReadFrom from;
     from.streams = wanted->mask;
-    from.until = *follow ? shell::Until::verdict : shell::Until::now;
+    from.until = *until;
     from.position = wanted->stream ? journal.seek(*wanted->stream, *offset) : journal.seek_total(*offset);
     Answer answer = Answer::stream("application/octet-stream", std::make_unique<OutputStream>(run, from));
     answer.headers.set("Cache-Control", "no-store");
@@ -104,8 +113,8 @@ http::Row output_row(Services& services) {
     row.path = "/execd/v1/executions/{id}/output";
     row.operation_id = "readExecutionOutput";
     row.doc =
-        "Bytes of ?stream= (stdout, stderr, pty, all) from ?offset= on; ?follow=true until the verdict. "
-        "Bytes "
+        "Bytes of ?stream= (stdout, stderr, pty, all) from ?offset= on; ?follow=true until the verdict, "
+        "?follow=all until nothing holds the output open any more. Bytes "
         "that are gone before the first are counted in X-Execd-Lost; a gap behind it cuts the answer off, so "
         "that asking again from the offset tells.";
     row.statuses = {{200, nullptr, "application/octet-stream", "Output"}};
