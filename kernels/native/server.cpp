@@ -184,6 +184,11 @@ void Server::send_stdin_impl(xeus::xmessage message) {
     }
     auto out = plain(message);
     out.identities = message.identities();
+    // "Messaging in Jupyter", section "Messages on the stdin channel": Xeus calls it otherwise.
+    if (auto const theirs = out.content.find("pwd"); theirs != out.content.end()) {
+        out.content["password"] = *theirs == true;
+        out.content.erase("pwd");
+    }
     input_wanted_ = true;
     send(stdin_, out);
 }
