@@ -20,10 +20,12 @@
 #include "execd/child_environment.hpp"
 #include "execd/claims/claims.hpp"
 #include "execd/dialects/agentrun/routes.hpp"
+#include "execd/dialects/cloud_sandbox/routes.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/routes.hpp"
 #include "execd/dialects/own/own.hpp"
 #include "execd/dialects/own/tickets.hpp"
+#include "execd/dialects/sandbox_sdk/routes.hpp"
 #include "execd/http/proxy.hpp"
 #include "execd/http/server.hpp"
 #include "execd/kernel_environment.hpp"
@@ -173,6 +175,8 @@ class Daemon {
     Services services_{loop_, config_, readiness_};
     opensandbox::Dialect opensandbox_;
     agentrun::Dialect agentrun_;
+    sandbox_sdk::Dialect sandbox_sdk_;
+    cloud_sandbox::Dialect cloud_sandbox_;
     own::Dialect own_;
     std::unique_ptr<http::Router> router_;
     std::unique_ptr<http::Server> server_;
@@ -189,6 +193,10 @@ Result<void> Daemon::build_routes() {
     for (auto& row : more) row.dialect = &opensandbox_;  // of /files itself it has one method only
     append(rows, std::move(more));
     append(rows, agentrun::rows(services_, agentrun_));
+    if (config_.lifecycle) {  // in both everything belongs to a sandbox that was created here
+        append(rows, sandbox_sdk::rows(services_, sandbox_sdk_, authorization_.authenticator()));
+        append(rows, cloud_sandbox::rows(services_, cloud_sandbox_, authorization_.authenticator()));
+    }
     std::vector<http::Ownership> owners;
     owners.push_back({"", &opensandbox_});
     for (char const* prefix : {"/ping", "/command", "/code", "/session", "/directories", "/metrics", "/pty",
@@ -196,6 +204,8 @@ Result<void> Daemon::build_routes() {
         owners.push_back({prefix, &opensandbox_});
     // Paths that no mounted dialect owns answer as OpenSandbox's 404, the plainest.
     for (auto const prefix : agentrun::owned_paths()) owners.push_back({std::string(prefix), &agentrun_});
+    owners.push_back({"/api", &sandbox_sdk_});
+    owners.push_back({"/api/v1", &cloud_sandbox_});
     owners.push_back({"/execd", &own_});
     auto router = http::Router::build(std::move(rows), std::move(owners));
     if (!router) return Failure(router.error());

@@ -60,8 +60,8 @@ def test_every_row_is_walked(daemon_with_token):
             open_rows.append(path)
         relays += bool(operation.get("x-any-method"))
     assert relays == 10, "both rows of /proxy by five methods"
-    # Liveness (/health twice) and readiness, nothing else.
-    assert len(open_rows) == 4, open_rows
+    # Liveness (/health twice, /api/health) and readiness, nothing else.
+    assert len(open_rows) == 5, open_rows
 
 
 # Where each dialect's clients put their secret (docs/architecture.md, 7); tickets: test_auth.py.
@@ -70,6 +70,8 @@ CARRIERS = {
                     ("authorization", "bearer {}")],
     "agentrun": [("Agentrun-Access-Token", "{}"), ("Authorization", "Bearer {}"), ("X-API-KEY", "{}"),
                  ("X-Access-Token", "{}"), ("X-EXECD-ACCESS-TOKEN", "{}")],
+    "sandbox_sdk": [("Authorization", "Bearer {}"), ("X-EXECD-ACCESS-TOKEN", "{}")],
+    "cloud_sandbox": [("Authorization", "Bearer {}"), ("X-API-KEY", "{}"), ("X-EXECD-ACCESS-TOKEN", "{}")],
     "execd": [("X-EXECD-ACCESS-TOKEN", "{}"), ("Authorization", "Bearer {}")],
 }
 FOREIGN = [("X-API-KEY", "{}"), ("X-AIO-API-Key", "{}"), ("Agentrun-Access-Token", "{}"), ("Authorization", "Basic {}"),

@@ -73,6 +73,15 @@ if os.environ.get("EXECD_TEST_FULL"):  # half a minute of pip
             one.stdout.close()
 
 
+def test_readme_cloud_sandbox(daemon, tmp_path):
+    source = marked_block("readme-cloud-sandbox")
+    assert source.count("127.0.0.1:8080") == 1
+    example = tmp_path / "example.py"
+    example.write_text(source.replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}"))
+    ran = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (0, "42\n3\n"), ran.stderr
+
+
 @pytest.mark.parametrize("script", ["run", "test", "build", "deps", "format", "tidy", "check-rooms", "check-awaits",
                                     "check-headers", "check-binary"])
 def test_scripts_explain_themselves(script):

@@ -80,6 +80,8 @@ BROKEN = [
     ("GET", "/nope"), ("GET", "/files/info?path=/no/such"), ("POST", "/command"), ("PATCH", "/ping"), ("GET", "/%zz"),
     ("GET", "/proxy/1/x"), ("GET", "/proxy/44772/nope"), ("GET", "/execd/v1/nope"), ("GET", "/execd/v1/openapi.json"),
     ("GET", "/ping/"), ("OPTIONS", "/command"), ("GET", "/code/contexts/none"), ("POST", "/files/upload"),
+    ("POST", "/api/sandboxes/create"), ("GET", "/api/sandboxes/x/status"), ("POST", "/api/v1/execute"),
+    ("GET", "/api/v1/sessions/x"),
 ]
 
 
