@@ -115,7 +115,8 @@ Finding check_cgroups(Config const& config) {
     for (auto const& name : cgroups->controllers()) names += (names.empty() ? "" : ", ") + name;
     std::string text = "cgroup " + std::string(cgroups->kind());
     text += names.empty() ? ": none of memory, pids, cpu can be limited" : ": " + names;
-    text += cgroups->can_kill() ? "; complete kills" : std::string(kEscapes);
+    if (cgroups->can_kill()) text += "; complete kills of contexts, claims and what has limits";
+    text += kEscapes;
     if (cgroups->controllers().size() == 3 && cgroups->can_kill()) return fine("limits", text);
     return {Grade::limited, "limits", text,
             "make the container's cgroup writable; until then such limits are answered as not enforced"};

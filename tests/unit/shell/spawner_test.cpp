@@ -109,9 +109,8 @@ Task<void> run_and_check(Spawner& spawner, int code, Deadline deadline, int* goo
     if (ended && (*process)->status().value == code) ++*good;
 }
 
-TEST(
-    Reaper,
-    NoStatusIsLostOrSwapped) {  // PEERS 6.1, DAY childreap and OSB #1041 (the long forms run in tests/system)
+// PEERS 6.1, DAY childreap and OSB #1041 (the long form is test_command_groups.py's)
+TEST(Reaper, NoStatusIsLostOrSwapped) {
     Harness h;
     int good = 0;
     Scope scope(h.loop, "test");
