@@ -98,8 +98,8 @@ bool Authorization::may_mint(http::Call const& call) {
 http::ReverseProxy::Options Authorization::proxy_options() const {
     http::ReverseProxy::Options options;
     options.is_credential = [this](std::string_view name, std::string_view value) {
-        for (std::string_view ours : {"X-EXECD-ACCESS-TOKEN", "OPEN-SANDBOX-API-KEY", "X-AIO-API-Key",
-                                      "Agentrun-Authorization", "Agentrun-Access-Token"})
+        for (std::string_view ours : {"X-EXECD-ACCESS-TOKEN", "OPEN-SANDBOX-API-KEY", "X-EXECD-CLAIM",
+                                      "X-AIO-API-Key", "Agentrun-Authorization", "Agentrun-Access-Token"})
             if (http::iequals(name, ours)) return true;
         // These names belong to everybody: a user's own value is passed on.
         if (http::iequals(name, "Authorization")) {

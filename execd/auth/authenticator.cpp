@@ -21,8 +21,9 @@ constexpr Carrier kApiKey{Place::header, "X-API-KEY", "", kKeys};
 constexpr Carrier kTicketQuery{Place::query, "ticket", "", kTicket};
 
 // contracts/opensandbox.md 1.0, opensandbox-1.1.md 8
-constexpr std::array kOpenSandbox{kAccessToken, Carrier{Place::header, "OPEN-SANDBOX-API-KEY", "", kKeys},
-                                  kBearer, kTicketQuery};
+constexpr std::array kOpenSandbox{Carrier{Place::header, "X-EXECD-ACCESS-TOKEN", "", kKeysAndMinted},
+                                  Carrier{Place::header, "OPEN-SANDBOX-API-KEY", "", kKeys}, kBearer,
+                                  kTicketQuery};
 // contracts/agentrun.md 1.3
 constexpr std::array kAgentRun{Carrier{Place::header, kAgentRunHeader, "", kSignature},
                                Carrier{Place::header, "Agentrun-Access-Token", "", kKeys},

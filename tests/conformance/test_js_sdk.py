@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+import pytest
+
 JS = Path(__file__).parent / "js"
 
 
@@ -12,3 +14,11 @@ def test_the_javascript_sdk(daemon, work):
                           capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("ok ") == 8, done.stdout
+
+
+@pytest.mark.parametrize("mode", ["direct", "proxy"])
+def test_the_javascript_sdk_creates_a_sandbox(daemon, work, mode):
+    done = subprocess.run(["node", "lifecycle.mjs", f"127.0.0.1:{daemon.port}", str(work), mode], cwd=JS, text=True,
+                          capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("ok ") == 4, done.stdout

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from harness import processes
-from harness.daemon import PYTHON, Daemon, run_once
+from harness.daemon import PYTHON, Daemon, live, run_once
 from harness.wire import Wire
 
 # flag -> the environment variable beside it, and values that must be refused at start
@@ -372,6 +372,30 @@ def no_limit_can_be_set(start, name):
     assert re.search(r"limits +switched off", done.stdout), done
     pid = start("off").pid
     assert not [path for path in Path("/sys/fs/cgroup").glob(f"**/execd-*-{pid}")]
+
+
+@effect("--lifecycle")
+def nothing_can_be_created(start):
+    one = start("off")
+    assert one.call("POST", "/v1/sandboxes", json={}).status == 404
+    assert one.call("GET", "/v1/isolated/capabilities").status == 200
+
+
+@effect("--exit-with-last-claim")
+def it_ends_with_its_last_claim(start):
+    one = start("on")
+    made = one.call("POST", "/v1/sandboxes", json={}).json()
+    assert one.call("DELETE", f"/v1/sandboxes/{made['id']}").status == 204
+    assert one.proc.wait(20) == 0
+    live.remove(one)
+
+
+@effect("--runtime-init")
+def init_comes_first(start):
+    one = start("1")
+    assert one.call("POST", "/command", json={"command": "true"}).status == 503
+    assert one.call("POST", "/internal/init", json={"sandboxId": "s"}).status == 200
+    assert one.call("POST", "/command", json={"command": "true"}).status == 200
 
 
 @effect("--max-connections")

@@ -37,6 +37,14 @@ def test_readme_client(daemon, tmp_path):
     assert ran.stdout == marked_block("readme-client-output")
 
 
+def test_readme_sandbox(daemon, tmp_path):
+    example = tmp_path / "example.py"
+    example.write_text(marked_block("readme-sandbox").replace("127.0.0.1:8080", f"127.0.0.1:{daemon.port}"))
+    ran = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == ["blue", "Running"]
+
+
 def test_readme_agentrun(daemon, tmp_path):
     source = marked_block("readme-agentrun")
     assert source.count("127.0.0.1:8080") == 1

@@ -1,7 +1,9 @@
 // /code* (contracts/opensandbox.md §1.6, §2, §10, §13).
 #include <nlohmann/json.hpp>
 
+#include "execd/claims/claims.hpp"
 #include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/events.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
@@ -141,6 +143,33 @@ bool is_kernel_language(std::string_view language) {
     return false;
 }
 
+void put_claim(Services& services, Call const& call, kernels::ContextSpec& spec) {
+    spec.owner = claim_id(call);
+    for (auto const& [name, value] : runtime_init().env) spec.env[name] = value;
+    if (auto const claim = services.claims->find(spec.owner))
+        for (auto const& [name, value] : claim->env()) spec.env[name] = value;
+}
+
+/// A claim's default context has the claim's environment; its id makes it one for all that ask.
+Task<Result<std::shared_ptr<kernels::Context>>> default_context(Services& services, Call const& call,
+                                                                std::string language) {
+    kernels::ContextSpec spec;
+    put_claim(services, call, spec);
+    if (spec.owner.empty() && spec.env.empty())
+        co_return co_await services.contexts->default_for(std::move(language));
+    spec.id = (spec.owner.empty() ? std::string("init") : spec.owner) + "." + language;
+    spec.language = std::move(language);
+    auto attached = co_await services.contexts->create_or_attach(std::move(spec));
+    if (!attached) co_return Failure(attached.error());
+    co_return std::move(attached->context);
+}
+
+std::shared_ptr<kernels::Context> find_context(Services& services, Call const& call, std::string const& id) {
+    auto context = services.contexts->find(id);
+    if (context && !sees(call, context->spec().owner)) return nullptr;
+    return context;
+}
+
 Task<Result<Answer>> run_code(Services& services, Call& call) {
     RunCodeRequest request;
     if (auto refused = co_await read_body(call, request)) co_return std::move(*refused);
@@ -161,10 +190,10 @@ Task<Result<Answer>> run_code(Services& services, Call& call) {
                               " (known: bash, python, java, javascript, typescript, go)");
     std::shared_ptr<kernels::Context> context;
     if (!request.context.id.empty()) {
-        context = services.contexts->find(request.context.id);
+        context = find_context(services, call, request.context.id);
         if (!context) co_return refusal(500, code::kRuntime, "error running codes context not found");
     } else {
-        auto made = co_await services.contexts->default_for(language);
+        auto made = co_await default_context(services, call, language);
         if (!made) co_return code_failure("error running codes ", made.error());
         context = std::move(*made);
     }
@@ -188,6 +217,7 @@ Task<Result<Answer>> create_context(Services& services, Call& call) {
                           std::string(kBefore) + "unknown language: " + request.language +
                               " (known: bash, python, java, javascript, typescript, go)");
     kernels::ContextSpec spec;
+    put_claim(services, call, spec);
     spec.language = request.language;
     if (!request.cwd.empty()) {
         auto path = expand(services, request.cwd);
@@ -219,18 +249,21 @@ Result<Answer> list_contexts(Services& services, Call& call) {
         return refusal(500, code::kRuntime,
                        "unsupported language context operation: " + std::string(language));
     CodeContexts list;
-    for (auto const& context : services.contexts->list(language)) list.push_back(described(*context));
+    for (auto const& context : services.contexts->list(language, claim_id(call)))
+        list.push_back(described(*context));
     return json(to_json(list));
 }
 
 Result<Answer> get_context(Services& services, Call& call) {
-    auto const context = services.contexts->find(call.param("id"));
+    auto const context = find_context(services, call, call.param("id"));
     if (!context) return refusal(404, code::kContextNotFound, "context " + call.param("id") + " not found");
     return json(to_json(described(*context)));
 }
 
 Task<Result<Answer>> delete_context(Services& services, Call& call) {
-    auto done = co_await services.contexts->remove(call.param("id"));
+    bool const visible = find_context(services, call, call.param("id")) != nullptr;
+    Result<void> done = fail(Code::not_found, "context");
+    if (visible) done = co_await services.contexts->remove(call.param("id"));
     if (done) co_return Answer::empty();
     if (done.error().code == Code::not_found)
         co_return refusal(404, code::kContextNotFound, "context " + call.param("id") + " not found");
@@ -243,7 +276,10 @@ Task<Result<Answer>> delete_contexts(Services& services, Call& call) {
     if (!language || language->empty())
         co_return refusal(400, code::kQuery, "missing query parameter 'language'");
     std::vector<std::string> ids;
-    for (auto const& context : services.contexts->list(*language)) ids.push_back(context->id());
+    // Without a claim: what belongs to none.
+    std::string const claim = claim_id(call);
+    for (auto const& context : services.contexts->list(*language, claim))
+        if (!claim.empty() || !services.claims->find(context->spec().owner)) ids.push_back(context->id());
     for (auto const& id : ids) {
         auto done = co_await services.contexts->remove(id);
         if (!done && done.error().code != Code::not_found)

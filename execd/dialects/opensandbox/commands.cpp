@@ -3,6 +3,7 @@
 
 #include "base/accounts.hpp"
 #include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/command_stream.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
@@ -12,6 +13,7 @@
 #include "execd/idempotency.hpp"
 #include "kernels/contexts.hpp"
 #include "shell/executions.hpp"
+#include "shell/sessions.hpp"
 #include "shell/shell_text.hpp"
 
 namespace execd::opensandbox {
@@ -88,10 +90,11 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     if (*key) {
         // Before anything of the world is looked at: what the first one changed is no reason to refuse.
         if (auto run = services.executions->find((*key)->id))
-            co_return run->digest() == (*key)->digest ? told(services, call, std::move(run))
-                                                      : other_request();
+            co_return run->digest() == (*key)->digest && sees(call, run->owner())
+                ? told(services, call, std::move(run))
+                : other_request();
     }
-    shell::Environment environment = services.environment->make();
+    shell::Environment environment = environment_of(services, call);
     environment.overlay(request.envs);
     shell::ExecutionSpec spec;
     if (!request.cwd.empty() || !services.config.cwd.empty()) {
@@ -114,6 +117,7 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
         spec.text = request.command;
     }
     spec.env = environment.list();
+    spec.owner = claim_id(call);
     if (request.uid) spec.identity = identity_of(*request.uid, request.gid);
     spec.timeout = std::chrono::milliseconds(std::min<std::int64_t>(request.timeout, std::int64_t{1} << 50));
     spec.label = request.background ? kBackground : kForeground;
@@ -141,8 +145,9 @@ Task<Result<Answer>> run_command(Services& services, Call& call) {
     co_return co_await start_command(services, call, std::move(request));
 }
 
-std::shared_ptr<shell::Execution> find_command(Services& services, std::string const& id) {
+std::shared_ptr<shell::Execution> find_command(Services& services, Call const& call, std::string const& id) {
     auto run = services.executions->find(id);
+    if (run && !sees(call, run->owner())) return nullptr;
     if (run && run->label() != kForeground && run->label() != kBackground) return nullptr;
     return run;
 }
@@ -154,16 +159,20 @@ Task<Result<Answer>> interrupt(Services& services, Call& call) {
     if (!id || id->empty()) co_return refusal(400, code::kQuery, "missing query parameter 'id'");
     std::string const key(*id);
     if (services.contexts != nullptr) {
-        if (auto context = services.contexts->find(key)) {
+        auto const context = services.contexts->find(key);
+        if (context && sees(call, context->spec().owner)) {
             auto done = co_await context->interrupt();
             if (done) co_return Answer::empty();
             co_return refusal(500, code::kRuntime,
                               "error interruptting code context. " + done.error().message());
         }
     }
-    bool const was_session = co_await end_session(services, key);
+    auto const session = services.sessions->find(key);
+    bool const visible = session && sees(call, session->owner());
+    bool was_session = false;
+    if (visible) was_session = co_await end_session(services, key);
     if (was_session) co_return Answer::empty();
-    auto run = find_command(services, key);
+    auto run = find_command(services, call, key);
     if (!run) co_return refusal(500, code::kRuntime, "error interruptting code context. no such session");
     if (!run->running())
         co_return refusal(500, code::kRuntime,
@@ -176,7 +185,7 @@ wire::Timestamp stamp_of(WallTime at) { return {std::chrono::time_point_cast<std
 
 Result<Answer> command_status(Services& services, Call& call) {
     std::string const& id = call.param("id");
-    auto const run = find_command(services, id);
+    auto const run = find_command(services, call, id);
     if (!run) return refusal(404, code::kBody, "command not found: " + id);
     CommandStatus status;
     status.id = id;
@@ -226,7 +235,7 @@ class LogStream final : public http::Producer {
 
 Result<Answer> command_logs(Services& services, Call& call) {
     std::string const& id = call.param("id");
-    auto const run = find_command(services, id);
+    auto const run = find_command(services, call, id);
     if (!run) return refusal(400, code::kBody, "command not found: " + id);
     if (run->label() != kBackground)
         return refusal(400, code::kBody, "command " + id + " is not running in background");

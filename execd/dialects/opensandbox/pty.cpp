@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/dialects/opensandbox/pty_socket.hpp"
@@ -22,6 +23,12 @@ Answer unknown(std::string const& id) {
     return refusal(404, code::kContextNotFound, "pty session " + id + " not found");
 }
 
+std::shared_ptr<shell::Terminal> find_pty(Services& services, Call const& call) {
+    auto terminal = services.terminals->find(call.param("sessionId"));
+    if (terminal && !sees(call, terminal->owner())) return nullptr;
+    return terminal;
+}
+
 Task<Result<Answer>> create_pty(Services& services, Call& call) {
     static constexpr std::string_view kParsing = "error parsing request: ";
     CreatePtyRequest request;
@@ -30,7 +37,8 @@ Task<Result<Answer>> create_pty(Services& services, Call& call) {
     if (request.command.find('\0') != std::string::npos)
         co_return refusal(400, code::kBody, std::string(kParsing) + "the command contains a NUL byte");
     shell::Terminal::Options options;
-    options.environment = services.environment->make();
+    options.environment = environment_of(services, call);
+    options.owner = claim_id(call);
     options.cwd = services.config.cwd;
     if (!request.cwd.empty()) {
         auto directory = co_await made_directory(services, request.cwd, options.environment);
@@ -52,7 +60,7 @@ Task<Result<Answer>> create_pty(Services& services, Call& call) {
 }
 
 Result<Answer> get_pty(Services& services, Call& call) {
-    auto const terminal = services.terminals->find(call.param("sessionId"));
+    auto const terminal = find_pty(services, call);
     if (!terminal) return unknown(call.param("sessionId"));
     PtyState state;
     state.session_id = terminal->id();
@@ -62,7 +70,8 @@ Result<Answer> get_pty(Services& services, Call& call) {
 }
 
 Task<Result<Answer>> delete_pty(Services& services, Call& call) {
-    auto const terminal = services.terminals->take(call.param("sessionId"));
+    auto terminal = find_pty(services, call);
+    if (terminal) terminal = services.terminals->take(terminal->id());
     if (!terminal) co_return unknown(call.param("sessionId"));
     co_await terminal->close();
     co_return Answer::empty();
@@ -80,7 +89,7 @@ PtyWish wish_of(Call const& call) {
 }
 
 Result<Answer> connect_pty(Services& services, Call& call) {
-    auto terminal = services.terminals->find(call.param("sessionId"));
+    auto terminal = find_pty(services, call);
     if (!terminal) return unknown(call.param("sessionId"));
     PtyWish const wish = wish_of(call);
     bool const held = terminal->has_writer();

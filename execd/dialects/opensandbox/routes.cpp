@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/http/proxy.hpp"
@@ -67,8 +68,12 @@ std::vector<http::Row> rows(Services& services) {
     ping.tag = "Health";
     ping.doc = "Liveness.";
     ping.access = http::Access::open;
-    ping.sync = [](Call&) -> Result<Answer> { return Answer::empty(); };
+    ping.sync = ping_of(services);
     out.push_back(ping);
+    add_runtime_init(services, out);
+    if (services.config.lifecycle) add_lifecycle(services, out);
+    add_absent(services, out);
+    std::size_t const data = out.size();
     add_commands(services, out);
     add_sessions(services, out);
     add_terminals(services, out);
@@ -87,6 +92,7 @@ std::vector<http::Row> rows(Services& services) {
     relay.on_disconnect = http::OnDisconnect::cancel;
     relay.invoke = [s](Call& call) { return proxy(*s, call); };
     out.push_back(relay);
+    guard_claims(services, out, data);
     relay.path = "/proxy/{rest...}";
     relay.operation_id = "proxyWithoutPort";
     relay.doc = "400: a port is required.";

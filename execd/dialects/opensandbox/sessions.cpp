@@ -2,6 +2,7 @@
 #include "shell/sessions.hpp"
 
 #include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/dialects/opensandbox/schemas_shell.hpp"
@@ -29,7 +30,8 @@ Task<Result<Answer>> create_session(Services& services, Call& call) {
     BodyTexts const texts{kParsing, kInvalid, true};
     if (auto refused = co_await read_body(call, request, texts)) co_return std::move(*refused);
     shell::Session::Options options;
-    options.environment = services.environment->make();
+    options.environment = environment_of(services, call);
+    options.owner = claim_id(call);
     options.merge_output = true;
     options.journal.keep = shell::Keep::window;  // a command's stream is its only reader
     options.cwd = services.config.cwd;
@@ -53,9 +55,10 @@ Task<Result<Answer>> run_in_session(Services& services, Call& call) {
     BodyTexts const texts{kParsing, kInvalid, false};
     if (auto refused = co_await read_body(call, request, texts)) co_return std::move(*refused);
     auto session = services.sessions->find(call.param("sessionId"));
-    if (!session) co_return refusal(500, code::kRuntime, std::string(kRunning) + "context not found");
+    if (!session || !sees(call, session->owner()))
+        co_return refusal(500, code::kRuntime, std::string(kRunning) + "context not found");
     shell::Session::RunSpec spec;
-    spec.environment = services.environment->make();
+    spec.environment = environment_of(services, call);
     shell::Environment names = *spec.environment;
     names.overlay(request.envs);
     if (!request.cwd.empty()) {
@@ -80,7 +83,9 @@ Task<Result<Answer>> run_in_session(Services& services, Call& call) {
 }
 
 Task<Result<Answer>> delete_session(Services& services, Call& call) {
-    bool const found = co_await end_session(services, call.param("sessionId"));
+    auto const session = services.sessions->find(call.param("sessionId"));
+    bool found = session && sees(call, session->owner());
+    if (found) found = co_await end_session(services, call.param("sessionId"));
     if (found) co_return Answer::empty();
     co_return refusal(404, code::kContextNotFound, "session " + call.param("sessionId") + " not found");
 }

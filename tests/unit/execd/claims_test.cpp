@@ -283,6 +283,35 @@ TEST_F(ClaimsTest, TheEndOfTheLastOneIsTold) {
     EXPECT_EQ(told, 1);
 }
 
+/// With the machine's own cgroups, where there are any.
+TEST(ClaimsInGroups, PauseFreezesTheWholeGroup) {
+    shell::Executions::Options options;
+    options.cgroups = shell::Cgroups::detect();
+    shell::Harness harness(nullptr, options);
+    shell::ResourceLimits limits;
+    limits.pids = 50;
+    auto const owner = harness.run(harness.executions.open_owner("o", limits));
+    auto spec = harness.shell("setsid sleep 1001 >/dev/null 2>&1 & sleep 1000");
+    spec.owner = "o";
+    auto const run = harness.start(std::move(spec));
+    ASSERT_TRUE(harness.run(harness.executions.freeze_owner("o", true)));
+    if (owner->group) {
+        EXPECT_TRUE(owner->group->wait_frozen(2000));
+    }
+    ASSERT_TRUE(harness.run(harness.executions.freeze_owner("o", false)));
+    ASSERT_TRUE(harness.run(harness.executions.freeze_owner("o", true)));
+    harness.run(harness.executions.close_owner("o", 0s));
+    EXPECT_FALSE(run->running());
+    shell::ForestQuery query;
+    query.owner = "o";
+    EXPECT_TRUE(shell::find_forest(query).empty());
+    auto late = harness.shell("true");
+    late.owner = "o";
+    auto const refused = harness.run(harness.executions.start(std::move(late)));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::gone);
+}
+
 TEST_F(ClaimsTest, ManyProcessesStandStillTogether) {
     auto const claim = create("many");
     std::vector<std::shared_ptr<shell::Execution>> all;

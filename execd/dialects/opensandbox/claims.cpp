@@ -1,0 +1,145 @@
+#include "execd/dialects/opensandbox/claims.hpp"
+
+#include "execd/claims/claims.hpp"
+#include "execd/dialects/opensandbox/dialect.hpp"
+#include "execd/http/target.hpp"
+#include "execd/self_proxy.hpp"
+
+namespace execd::opensandbox {
+
+using http::Answer;
+using http::Call;
+
+std::string claim_id(Call const& call) {
+    if (auto id = mounted_claim(call)) return std::move(*id);
+    return std::string(call.header(kClaimHeader).value_or(""));
+}
+
+bool sees(Call const& call, std::string_view owner) {
+    std::string const id = claim_id(call);
+    return id.empty() || id == owner;
+}
+
+shell::Environment environment_of(Services& services, Call const& call) {
+    shell::Environment out = services.environment->make();
+    // Below the file: what that says itself stays.
+    for (auto const& [name, value] : runtime_init().env)
+        if (out.get(name) == services.environment->daemon().get(name)) out.set(name, value);
+    if (auto const claim = services.claims->find(claim_id(call)))
+        for (auto const& [name, value] : claim->env()) out.set(name, value);
+    return out;
+}
+
+Answer no_sandbox(std::string_view id) {
+    return refusal(404, "DOCKER::SANDBOX_NOT_FOUND", "Sandbox " + std::string(id) + " not found.");
+}
+
+Answer wrong_state(std::string_view message) { return refusal(409, "DOCKER::SANDBOX_NOT_RUNNING", message); }
+
+namespace {
+
+Answer refused(Error const& error, std::string_view id) {
+    if (error.code == Code::conflict) return wrong_state(error.message());
+    return no_sandbox(id);
+}
+
+Answer uninitialized() {
+    Answer answer = json(R"({"error":"execd is not initialized yet: POST /internal/init comes first"})", 503);
+    answer.headers.set("Retry-After", "0");
+    return answer;
+}
+
+bool waits_for_init(Services const& services) { return services.config.runtime_init && !runtime_init().done; }
+
+/// A stream that keeps its claim in use.
+class HeldProducer final : public http::Producer {
+  public:
+    HeldProducer(std::unique_ptr<http::Producer> inner, claims::Activity held)
+        : inner_(std::move(inner)), held_(std::move(held)) {}
+    Task<Result<void>> produce(http::Writer& writer) override { return inner_->produce(writer); }
+
+  private:
+    std::unique_ptr<http::Producer> inner_;
+    claims::Activity held_;
+};
+
+class HeldUpgrade final : public http::Upgrade {
+  public:
+    HeldUpgrade(std::unique_ptr<http::Upgrade> inner, claims::Activity held)
+        : inner_(std::move(inner)), held_(std::move(held)) {}
+    Task<void> run(http::Stream& stream, std::string early) override {
+        return inner_->run(stream, std::move(early));
+    }
+
+  private:
+    std::unique_ptr<http::Upgrade> inner_;
+    claims::Activity held_;
+};
+
+void hold(Answer& answer, claims::Activity held) {
+    if (auto* const producer = std::get_if<std::unique_ptr<http::Producer>>(&answer.body)) {
+        auto inner = std::move(*producer);
+        answer.body = std::make_unique<HeldProducer>(std::move(inner), std::move(held));
+    } else if (auto* const upgrade = std::get_if<std::unique_ptr<http::Upgrade>>(&answer.body)) {
+        auto inner = std::move(*upgrade);
+        answer.body = std::make_unique<HeldUpgrade>(std::move(inner), std::move(held));
+    }
+}
+
+Task<Result<Answer>> refuse(Answer answer) { co_return std::move(answer); }
+
+Task<Result<Answer>> within(claims::Activity held, http::Handler const* inner, Call& call) {
+    auto answer = co_await (*inner)(call);
+    if (answer) hold(*answer, std::move(held));
+    co_return answer;
+}
+
+struct Guarded {
+    Services* services;
+    http::SyncHandler sync;
+    http::Handler invoke;
+
+    /// For both kinds of handlers; empty when the request may go on.
+    [[nodiscard]] std::optional<Answer> gate(Call const& call, claims::Activity& held) const {
+        if (waits_for_init(*services)) return uninitialized();
+        std::string const id = claim_id(call);
+        if (id.empty()) return std::nullopt;
+        auto entered = services->claims->enter(id);
+        if (!entered) return refused(entered.error(), id);
+        held = std::move(*entered);
+        return std::nullopt;
+    }
+};
+
+}  // namespace
+
+void guard_claims(Services& services, std::vector<http::Row>& rows, std::size_t first) {
+    for (std::size_t i = first; i < rows.size(); ++i) {
+        http::Row& row = rows[i];
+        auto const all = std::make_shared<Guarded>(Guarded{&services, row.sync, row.invoke});
+        if (row.sync)
+            row.sync = [all](Call& call) -> Result<Answer> {
+                claims::Activity held;
+                if (auto no = all->gate(call, held)) return std::move(*no);
+                return all->sync(call);
+            };
+        if (row.invoke)
+            row.invoke = [all](Call& call) -> Task<Result<Answer>> {
+                claims::Activity held;
+                if (auto no = all->gate(call, held)) return refuse(std::move(*no));
+                if (!held.claim()) return all->invoke(call);
+                return within(std::move(held), &all->invoke, call);
+            };
+    }
+}
+
+http::SyncHandler ping_of(Services& services) {
+    return [s = &services](Call& call) -> Result<Answer> {
+        std::string const id = claim_id(call);
+        if (id.empty()) return Answer::empty();
+        auto const claim = s->claims->find(id);
+        return claim && claim->alive() ? Answer::empty() : no_sandbox(id);
+    };
+}
+
+}  // namespace execd::opensandbox

@@ -1,0 +1,47 @@
+// Which claim a request is for, and what that means for the routes of this dialect. A client that created a
+// sandbox here reaches it by the endpoint that it was told: /proxy/44772 with the header X-EXECD-CLAIM, or
+// /v1/sandboxes/{id}/proxy/44772 (execd/self_proxy.hpp). What it starts belongs to its claim, and it sees
+// and ends nothing of another one's. Requests without a claim are the container's owner's: they see all.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "execd/http/route.hpp"
+#include "execd/services.hpp"
+#include "shell/environment.hpp"
+
+namespace execd::opensandbox {
+
+/// Empty: of no claim.
+[[nodiscard]] std::string claim_id(http::Call const& call);
+/// Whether the request may see what belongs to `owner`.
+[[nodiscard]] bool sees(http::Call const& call, std::string_view owner);
+/// What a process that this request starts gets to see, before the request's own.
+[[nodiscard]] shell::Environment environment_of(Services& services, http::Call const& call);
+
+/// Data routes behind the gate of their request's claim: 404 for unknown and dead ones, 409 while paused, and
+/// the claim is in use until the answer is out.
+void guard_claims(Services& services, std::vector<http::Row>& rows, std::size_t first);
+/// A dead claim's sandbox does not answer; a paused one is healthy.
+[[nodiscard]] http::SyncHandler ping_of(Services& services);
+
+/// "Sandbox x not found", with the code that clients know.
+[[nodiscard]] http::Answer no_sandbox(std::string_view id);
+[[nodiscard]] http::Answer wrong_state(std::string_view message);
+
+/// What POST /internal/init brought (runtime_init.cpp); thread: the reactor.
+struct RuntimeInit {
+    bool done = false;
+    std::string sandbox_id;
+    std::int64_t generation = 0;
+    std::vector<std::pair<std::string, std::string>> env;
+};
+[[nodiscard]] RuntimeInit& runtime_init();
+/// GET /ready, and POST /internal/init where the configuration wants it.
+void add_runtime_init(Services& services, std::vector<http::Row>& out);
+void add_lifecycle(Services& services, std::vector<http::Row>& out);
+/// What this façade has not: snapshots, templates, pools, network policies, isolated sessions.
+void add_absent(Services& services, std::vector<http::Row>& out);
+
+}  // namespace execd::opensandbox

@@ -1,0 +1,274 @@
+"""/v1/sandboxes* on the wire: statuses, refusals, two clients with a claim each; /ready, /internal/init."""
+
+import hashlib
+import time
+
+import pytest
+
+from harness.processes import eventually
+
+BODY = {"image": {"uri": "python:3.11"}, "entrypoint": ["sleep", "1"], "timeout": 600,
+        "resourceLimits": {"cpu": "1", "memory": "512Mi"}}
+
+
+def create(daemon, **more):
+    answer = daemon.call("POST", "/v1/sandboxes", json={**BODY, **more})
+    assert answer.status == 202, answer
+    return answer.json()["id"]
+
+
+def claimed(claim):
+    return [("X-EXECD-CLAIM", claim)]
+
+
+def refused(answer, status, code=None):
+    body = answer.json()
+    assert answer.status == status and body["code"] and body["message"], answer
+    assert code is None or body["code"] == code
+
+
+@pytest.fixture
+def claim(daemon):
+    one = create(daemon)
+    yield one
+    daemon.call("DELETE", f"/v1/sandboxes/{one}")
+
+
+def test_create_answers_what_the_specification_says(daemon):
+    began = time.monotonic()
+    answer = daemon.call("POST", "/v1/sandboxes", json={**BODY, "metadata": {"a": "b"}})
+    took = time.monotonic() - began
+    body = answer.json()
+    assert answer.status == 202 and answer.header("Location") == f"/v1/sandboxes/{body['id']}"
+    assert answer.header("X-Request-ID") and took < 10
+    assert body["status"]["state"] == "Running" and body["entrypoint"] == ["sleep", "1"]
+    assert body["metadata"] == {"a": "b"} and body["createdAt"] < body["expiresAt"] and "image" not in body
+    assert daemon.call("GET", f"/v1/sandboxes/{body['id']}").json()["image"] == {"uri": "python:3.11"}
+    assert daemon.call("DELETE", f"/v1/sandboxes/{body['id']}").status == 204
+
+
+@pytest.mark.parametrize(("more", "status"), [
+    ({"networkPolicy": {"defaultAction": "deny"}}, 400),
+    ({"volumes": [{"name": "v", "mountPath": "/v"}]}, 400),
+    ({"secureAccess": True}, 400),
+    ({"credentialProxy": {"enabled": True}}, 400),
+    ({"snapshotId": "s"}, 501),
+    ({"extensions": {"poolRef": "p"}}, 501),
+    ({"platform": {"os": "windows", "arch": "amd64"}}, 400),
+    ({"timeout": 0}, 400), ({"timeout": -5}, 400), ({"timeout": "soon"}, 400), ({"timeout": 10**18}, 400),
+    ({"resourceLimits": {"memory": "a lot"}}, 400), ({"resourceLimits": {"cpu": "-1"}}, 400),
+    ({"env": {"A=B": "1"}}, 400), ({"env": {"A": "x\0y"}}, 400), ({"env": ["A"]}, 400),
+    ({"metadata": {"opensandbox.io/x": "1"}}, 400), ({"entrypoint": "sh"}, 400),
+])
+def test_what_cannot_be_had_is_refused(daemon, more, status):
+    refused(daemon.call("POST", "/v1/sandboxes", json={**BODY, **more}), status)
+
+
+def test_empty_wishes_are_no_wishes(daemon):
+    one = create(daemon, networkPolicy={}, volumes=[], credentialProxy={"enabled": False}, unknown={"x": 1})
+    daemon.call("DELETE", f"/v1/sandboxes/{one}")
+    for body in (b"", b"{", b"[]", b"null x"):
+        assert daemon.call("POST", "/v1/sandboxes", body=body).status == 400
+
+
+def test_unknown_and_dead_ids_are_404(daemon, claim):
+    daemon.call("DELETE", f"/v1/sandboxes/{claim}")
+    for one in (claim, "never", "%2e%2e", "x" * 3000):
+        for method, path, json in [("GET", "", None), ("DELETE", "", None), ("POST", "/pause", None),
+                                   ("POST", "/resume", None), ("GET", "/endpoints/44772", None),
+                                   ("POST", "/renew-expiration", {"expiresAt": "2030-01-01T00:00:00Z"}),
+                                   ("PATCH", "/metadata", {"a": "b"}), ("GET", "/diagnostics/logs", None)]:
+            refused(daemon.call(method, f"/v1/sandboxes/{one}{path}", json=json), 404, "DOCKER::SANDBOX_NOT_FOUND")
+    for one in (claim, "never"):
+        refused(daemon.call("POST", "/command", json={"command": "true"}, headers=claimed(one)), 404)
+        refused(daemon.call("GET", f"/v1/sandboxes/{one}/proxy/44772/code/contexts"), 404)
+        assert daemon.call("GET", "/ping", headers=claimed(one)).status == 404
+
+
+def test_pause_resume_and_their_wrong_states(daemon, claim):
+    path = f"/v1/sandboxes/{claim}"
+    refused(daemon.call("POST", f"{path}/resume"), 409)
+    assert daemon.call("POST", f"{path}/pause").status == 202
+    assert daemon.call("GET", path).json()["status"]["state"] == "Paused"
+    refused(daemon.call("POST", f"{path}/pause"), 409)
+    refused(daemon.call("POST", "/command", json={"command": "true"}, headers=claimed(claim)), 409)
+    refused(daemon.call("GET", "/code/contexts", headers=claimed(claim)), 409)
+    assert daemon.call("GET", "/ping", headers=claimed(claim)).status == 200
+    assert daemon.call("POST", "/command", json={"command": "true"}).status == 200
+    assert daemon.call("POST", f"{path}/resume").status == 202
+    assert daemon.call("POST", "/command", json={"command": "true"}, headers=claimed(claim)).status == 200
+
+
+def test_renew_and_metadata(daemon, claim):
+    path = f"/v1/sandboxes/{claim}"
+    for at in ("2035-02-21T02:08:44.002930+00:00", "2034-02-21T02:08:44Z"):
+        answer = daemon.call("POST", f"{path}/renew-expiration", json={"expiresAt": at})
+        assert answer.status == 200 and answer.json()["expiresAt"].startswith(at[:19])
+    assert daemon.call("GET", path).json()["expiresAt"].startswith("2034-02-21T02:08:44")
+    for bad in ({"expiresAt": "2001-01-01T00:00:00Z"}, {"expiresAt": "soon"}, {}, {"expiresAt": 5}):
+        refused(daemon.call("POST", f"{path}/renew-expiration", json=bad), 400)
+    assert daemon.call("PATCH", f"{path}/metadata", json={"a": "1", "b": "2"}).json()["metadata"] == {"a": "1", "b": "2"}
+    assert daemon.call("PATCH", f"{path}/metadata", json={"a": None, "z": None}).json()["metadata"] == {"b": "2"}
+    assert daemon.call("PATCH", f"{path}/metadata", json={}).json()["metadata"] == {"b": "2"}
+    for bad in ({"opensandbox.io/x": "1"}, {"": "1"}, {"-a": "1"}, {"a": "x" * 64}, {"a": "b c"}, {"a": 5}, [1]):
+        refused(daemon.call("PATCH", f"{path}/metadata", json=bad), 400)
+
+
+def test_endpoints(daemon, claim):
+    path = f"/v1/sandboxes/{claim}/endpoints"
+    host = f"127.0.0.1:{daemon.port}"
+    for port in (44772, 18080, 3000, 1, 65535):
+        answer = daemon.call("GET", f"{path}/{port}")
+        assert answer.json() == {"endpoint": f"{host}/proxy/{port}", "headers": {"X-EXECD-CLAIM": claim}}
+        assert answer.header("OPEN-SANDBOX-ORIGIN") == "template"
+        assert daemon.call("GET", f"{path}/{port}?use_server_proxy=true").json() == {
+            "endpoint": f"{host}/v1/sandboxes/{claim}/proxy/{port}"}
+    for bad in ("0", "65536", "-1", "x", "44772?expires=5", "44772?use_server_proxy=maybe"):
+        refused(daemon.call("GET", f"{path}/{bad}"), 400)
+
+
+def test_list_filters_and_pages(daemon):
+    mine = [create(daemon, metadata={"group": "list", "n": str(n)}) for n in range(3)]
+    where = "/v1/sandboxes?metadata=group%3Dlist"
+    first = daemon.call("GET", f"{where}&pageSize=2").json()
+    assert [one["id"] for one in first["items"]] == mine[:2]
+    assert first["pagination"] == {"page": 1, "pageSize": 2, "totalItems": 3, "totalPages": 2, "hasNextPage": True}
+    assert [one["id"] for one in daemon.call("GET", f"{where}&pageSize=2&page=2").json()["items"]] == mine[2:]
+    assert daemon.call("GET", f"{where}%26n%3D1").json()["items"][0]["id"] == mine[1]
+    assert daemon.call("GET", f"{where}&state=Paused").json()["items"] == []
+    assert len(daemon.call("GET", f"{where}&state=Paused&state=Running").json()["items"]) == 3
+    for bad in ("page=0", "page=x", "pageSize=201", "pageSize=-1"):
+        refused(daemon.call("GET", f"/v1/sandboxes?{bad}"), 400)
+    for one in mine:
+        daemon.call("DELETE", f"/v1/sandboxes/{one}")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [
+    ("POST", "/v1/sandboxes/x/snapshots", 501), ("GET", "/v1/snapshots", 501), ("DELETE", "/v1/snapshots/x", 501),
+    ("GET", "/v1/templates", 501), ("GET", "/v1/templates/x", 501), ("POST", "/v1/pools", 501),
+    ("GET", "/v1/sandboxes/x/networkpolicy", 501), ("PATCH", "/v1/sandboxes/x/networkpolicy", 501),
+    ("POST", "/v1/isolated/session", 503), ("GET", "/v1/isolated/sessions", 503),
+    ("GET", "/v1/isolated/session/x/files/info", 503)])
+def test_what_there_is_not(daemon, method, path, status):
+    refused(daemon.call(method, path, json={} if method in ("POST", "PATCH") else None), status)
+
+
+def test_isolation_says_that_it_is_not_there(daemon):
+    body = daemon.call("GET", "/v1/isolated/capabilities").json()
+    assert body["available"] is False and body["message"]
+
+
+def test_two_claims_do_not_see_or_end_each_other_s_work(daemon):
+    a, b = create(daemon), create(daemon)
+
+    def call(claim, method, path, **options):
+        return daemon.call(method, path, headers=claimed(claim), **options)
+
+    context = call(a, "POST", "/code/context", json={"language": "python"}).json()["id"]
+    session = call(a, "POST", "/session", json={}).json()["session_id"]
+    terminal = call(a, "POST", "/pty", json={}).json()["session_id"]
+    run = call(a, "POST", "/command", json={"command": "sleep 1000", "background": True})
+    command = run.text.split('"text":"')[1].split('"')[0]
+    assert call(b, "GET", "/code/contexts").json() == []
+    assert call(b, "GET", f"/code/contexts/{context}").status == 404
+    assert call(b, "DELETE", f"/code/contexts/{context}").status == 404
+    assert call(b, "DELETE", "/code/contexts?language=python").status == 200
+    assert call(b, "POST", "/code", json={"code": "1", "context": {"id": context, "language": "python"}}).status == 500
+    assert call(b, "DELETE", f"/session/{session}").status == 404
+    assert call(b, "POST", f"/session/{session}/run", json={"command": "true"}).status == 500
+    assert call(b, "GET", f"/pty/{terminal}").status == 404 and call(b, "DELETE", f"/pty/{terminal}").status == 404
+    assert call(b, "GET", f"/command/status/{command}").status == 404
+    for one in (command, session, context):
+        assert call(b, "DELETE", f"/command?id={one}").status == 500
+    assert daemon.call("DELETE", f"/v1/sandboxes/{b}").status == 204
+    assert call(a, "GET", f"/command/status/{command}").json()["running"] is True
+    assert [one["id"] for one in call(a, "GET", "/code/contexts").json()] == [context]
+    assert call(a, "POST", f"/session/{session}/run", json={"command": "true"}).status == 200
+    assert daemon.call("DELETE", f"/v1/sandboxes/{a}").status == 204
+    assert daemon.call("GET", f"/command/status/{command}").json()["running"] is False
+    assert context not in [one["id"] for one in daemon.call("GET", "/code/contexts").json()]
+
+
+def test_pause_with_a_hundred_processes(daemon, claim, figure):
+    daemon.call("POST", "/command", headers=claimed(claim),
+                json={"command": "for i in $(seq 100); do sleep 1000 & done; wait", "background": True})
+    pids = []
+    until = time.monotonic() + 20
+    while len(pids) < 100 and time.monotonic() < until:
+        answer = daemon.call("POST", "/command", headers=claimed(claim), json={"command": "pgrep -x sleep"})
+        pids = [line for line in answer.text.split("\n") if '"stdout"' in line]
+    assert len(pids) >= 100
+    began = time.monotonic()
+    assert daemon.call("POST", f"/v1/sandboxes/{claim}/pause").status == 202
+    paused = time.monotonic()
+    assert daemon.call("POST", f"/v1/sandboxes/{claim}/resume").status == 202
+    resumed = time.monotonic()
+    figure(f"claims: pause {1000 * (paused - began):.1f} ms, resume {1000 * (resumed - paused):.1f} ms, 100 processes")
+
+
+def test_the_endpoint_s_token_is_the_claim_s(daemon_with_token):
+    daemon = daemon_with_token
+    one = create(daemon)
+    headers = daemon.call("GET", f"/v1/sandboxes/{one}/endpoints/44772").json()["headers"]
+    assert headers["X-EXECD-ACCESS-TOKEN"] != daemon.token
+    plain, daemon.headers = daemon.headers, []
+    try:
+        given = list(headers.items())
+        assert daemon.call("POST", "/proxy/44772/command", json={"command": "true"}, headers=given).status == 200
+        assert daemon.call("POST", "/command", json={"command": "true"}).status == 401
+        assert daemon.call("GET", "/v1/sandboxes").status == 401
+        assert daemon.call("DELETE", f"/v1/sandboxes/{one}",
+                           headers=[("OPEN-SANDBOX-API-KEY", daemon.token)]).status == 204
+        assert daemon.call("POST", "/proxy/44772/command", json={"command": "true"}, headers=given).status == 401
+    finally:
+        daemon.headers = plain
+
+
+def test_the_daemon_ends_with_its_last_claim(fresh_daemon):
+    daemon = fresh_daemon(env={"EXECD_EXIT_WITH_LAST_CLAIM": "on"}, python=False)
+    a, b = create(daemon), create(daemon)
+    assert daemon.call("DELETE", f"/v1/sandboxes/{a}").status == 204
+    assert daemon.call("GET", "/ping").status == 200
+    assert daemon.call("DELETE", f"/v1/sandboxes/{b}").status == 204
+    assert daemon.proc.wait(20) == 0
+
+
+def test_a_deadline_ends_the_claim(daemon):
+    one = create(daemon, timeout=1)
+    until = time.monotonic() + 20
+    while daemon.call("GET", f"/v1/sandboxes/{one}").status == 200 and time.monotonic() < until:
+        pass
+    assert daemon.call("GET", f"/v1/sandboxes/{one}").status == 404
+
+
+def test_lifecycle_off(fresh_daemon):
+    daemon = fresh_daemon(env={"EXECD_LIFECYCLE": "off"}, python=False)
+    assert daemon.call("POST", "/v1/sandboxes", json=BODY).status == 404
+    assert daemon.call("GET", "/v1/snapshots").status == 404
+    assert daemon.call("GET", "/v1/isolated/capabilities").status == 200
+
+
+def test_ready_and_no_init(daemon):
+    eventually(lambda: daemon.call("GET", "/ready").status == 200, what="/ready answering 200")
+    assert daemon.call("GET", "/ready").json() == {"initialized": True, "sandboxId": "", "generation": 0}
+    assert daemon.call("POST", "/internal/init", json={}).status == 404
+
+
+def test_runtime_init_happens_once(fresh_daemon):
+    daemon = fresh_daemon(env={"EXECD_RUNTIME_INIT": "1"}, python=False)
+    assert daemon.call("GET", "/ready").status == 503
+    early = daemon.call("POST", "/command", json={"command": "true"})
+    assert early.status == 503 and "not initialized" in early.json()["error"]
+    token = "canary-77"
+    body = {"sandboxId": "s-1", "generation": 3, "entrypointPolicy": "keep", "envs": {"FROM_INIT": "yes"},
+            "accessTokenHash": "sha256:" + hashlib.sha256(token.encode()).hexdigest()}
+    for bad, status in (({"entrypointPolicy": "restart"}, 501), ({"entrypointPolicy": "x"}, 400),
+                        ({"accessTokenHash": "md5:1"}, 400), ({"envs": {"A=B": "1"}}, 400),
+                        ({"lifecycle": {"preStart": "x"}}, 501)):
+        assert daemon.call("POST", "/internal/init", json={**body, **bad}).status == status
+    assert daemon.call("POST", "/internal/init", json=body).status == 200
+    assert daemon.call("POST", "/internal/init", json=body).status == 409
+    assert daemon.call("GET", "/ready").json() == {"initialized": True, "sandboxId": "s-1", "generation": 3}
+    assert daemon.call("POST", "/command", json={"command": "true"}).status == 401
+    run = daemon.call("POST", "/command", json={"command": "echo $FROM_INIT"}, headers=[("X-EXECD-ACCESS-TOKEN", token)])
+    assert run.status == 200 and '"yes' in run.text
