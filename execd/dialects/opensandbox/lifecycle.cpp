@@ -230,7 +230,7 @@ http::Row row_of(std::string method, std::string path, std::string operation, st
 
 void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     Services* s = &services;
-    auto row = row_of("POST", "/v1/sandboxes", "createSandbox", "A claim on this container.");
+    auto row = row_of("POST", "/v1/sandboxes", "createLifecycleSandbox", "A claim on this container.");
     row.body = http::BodyPolicy::json;
     row.body_limit = 2U << 20;
     row.request = &wire::Codec<CreateSandboxRequest>::ops;
@@ -245,12 +245,12 @@ void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     row.sync = [s](Call& call) { return list(*s, call); };
     out.push_back(row);
 
-    row = row_of("GET", "/v1/sandboxes/{sandboxId}", "getSandbox", "One living claim.");
+    row = row_of("GET", "/v1/sandboxes/{sandboxId}", "getLifecycleSandbox", "One living claim.");
     row.statuses = {{200, &wire::Codec<SandboxBody>::ops, "application/json", "The claim"}};
     row.sync = [s](Call& call) { return get(*s, call); };
     out.push_back(row);
 
-    row = row_of("DELETE", "/v1/sandboxes/{sandboxId}", "deleteSandbox", "Ends it and all of its work.");
+    row = row_of("DELETE", "/v1/sandboxes/{sandboxId}", "deleteLifecycleSandbox", "Ends it and all of its work.");
     row.statuses = {{204, nullptr, "", "Nothing of it is left"}};
     row.invoke = [s](Call& call) { return kill(*s, call); };
     out.push_back(row);
