@@ -42,8 +42,25 @@ struct AgentRunRefusal {
 };
 BOOST_DESCRIBE_STRUCT(AgentRunRefusal, (), (code, message, requestId, error))
 
+struct CloudSandboxRefusal {
+    std::string error;
+    std::string code;
+};
+BOOST_DESCRIBE_STRUCT(CloudSandboxRefusal, (), (error, code))
+
+struct ProblemError {
+    std::string code;
+    std::string message;
+    std::optional<std::int64_t> errno_number;
+    std::optional<std::string> errno_name;
+    std::optional<std::string> path;
+};
+BOOST_DESCRIBE_STRUCT(ProblemError, (), (code, message, errno_number, errno_name, path))
+constexpr auto wire_notes(ProblemError const*) {
+    return wire::notes({{.field = "errno_number", .wire = "errno", .doc = "Where the system refused"}});
+}
 struct Problem {
-    Refusal error;
+    ProblemError error;
 };
 BOOST_DESCRIBE_STRUCT(Problem, (), (error))
 
@@ -122,6 +139,10 @@ http::DialectDoc dialect_doc(std::string_view dialect) {
     if (dialect == "opensandbox") {
         out.error = &wire::ops_of<document::Refusal>();
         out.unauthorized = &wire::ops_of<document::Unauthorized>();
+    } else if (dialect == "sandbox_sdk") {
+        out.error = &wire::ops_of<document::Refusal>();
+    } else if (dialect == "cloud_sandbox") {
+        out.error = &wire::ops_of<document::CloudSandboxRefusal>();
     } else if (dialect == "agentrun") {
         out.error = &wire::ops_of<document::AgentRunRefusal>();
     } else if (dialect == "execd") {
