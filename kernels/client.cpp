@@ -1,5 +1,7 @@
 #include "kernels/client.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include "base/ids.hpp"
 #include "base/log.hpp"
 
@@ -10,7 +12,12 @@ using namespace std::chrono_literals;
 // Signature and JSON of a larger message are worked on by the pool, so that the reactor stays under a
 // millisecond.
 constexpr std::size_t kInlineBytes = 64 << 10;
+constexpr int kBurst = 16;  // then other work has a turn
 constexpr Duration kNudge = 50ms;
+// A kernel that ends closes its connections a moment before we hear of its end.
+constexpr Duration kMourn = 250ms;
+constexpr Duration kQuiet = 1s;
+constexpr Duration kDrain = 10s;
 }  // namespace
 
 std::uint64_t ClientCounts::dropped() const {
@@ -29,15 +36,19 @@ KernelClient::KernelClient(Loop& loop, std::shared_ptr<ZmqContext> zmq, Connecti
       session_(uuid_hex()),
       scope_(loop, "kernel.client") {}
 
-KernelClient::~KernelClient() = default;
+// Without a listener the next event would block libzmq's thread, and with it every socket.
+KernelClient::~KernelClient() {
+    for (std::size_t i = 0; i < kChannels; ++i)
+        if (links_[i].monitor && sockets_[i]) sockets_[i]->stop_monitor();
+}
 
 Result<void> KernelClient::open(Channel channel) {
     ZmqSocket::Options options;
+    options.max_frame = limits_.frame_bytes;
     if (channel == Channel::iopub) {
         options.type = ZMQ_SUB;
         options.subscribe_all = true;
-        // What we do not read at once waits in the kernel's own queue: here it would have no bound in bytes.
-        options.recv_hwm = 512;
+        options.recv_hwm = 0;  // put() has the bound
     } else if (channel != Channel::heartbeat) {
         // One identity for shell, control and stdin: the kernel sends input_request to the identity of the
         // request.
@@ -83,7 +94,101 @@ Task<Result<void>> KernelClient::connect(Deadline deadline) {
     if (!iopub_live_) co_return fail(Code::timed_out, "kernel.connect", "no message on iopub");
     for (auto channel : {Channel::control, Channel::heartbeat})
         if (auto opened = open(channel); !opened) co_return opened;
+    for (auto channel : {Channel::iopub, Channel::shell}) watch(channel);
     co_return Result<void>{};
+}
+
+void KernelClient::watch(Channel channel) {
+    auto monitor = socket(channel)->monitor(ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED);
+    if (!monitor) {
+        log::warn("kernel.watch", {{"why", monitor.error().message()}});
+        return;
+    }
+    link(channel).monitor = *std::move(monitor);
+    scope_.spawn("kernel.listen", listen(channel));
+}
+
+// libzmq hands on what a connection had brought before it tells of the next attempt to connect.
+Task<void> KernelClient::listen(Channel channel) {
+    auto& mine = link(channel);
+    while (!(mine.dropped && mine.ended)) {
+        auto event = co_await mine.monitor->recv();
+        if (!event) co_return;
+        if (mine.dropped) {
+            mine.ended = mine.ended || ZmqSocket::event_of(*event) == ZMQ_EVENT_CONNECT_RETRIED;
+        } else if (ZmqSocket::event_of(*event) == ZMQ_EVENT_DISCONNECTED) {
+            mine.dropped = true;
+            scope_.spawn("kernel.mend", mend(channel));
+        }
+        changed_.notify_all();
+    }
+    // It would tell of every further attempt.
+    socket(channel)->stop_monitor();
+    mine.monitor.reset();
+    changed_.notify_all();
+}
+
+Task<bool> KernelClient::drained() { return drained(Channel::iopub); }
+
+Task<bool> KernelClient::drained(Channel channel) {
+    auto& mine = link(channel);
+    auto& clock = loop_->clock();
+    auto const limit = Deadline::in(clock, kDrain);
+    while (!closing_ && socket(channel) != nullptr) {
+        if (mine.ended && !mine.busy && !socket(channel)->has_message()) co_return true;
+        auto const seen = counts_.received;
+        bool const told = co_await changed_.wait(clock, earliest(limit, Deadline::in(clock, kQuiet)));
+        bool const quiet = !told && !mine.busy && counts_.received == seen;
+        if (quiet || limit.passed(clock)) co_return false;
+    }
+    co_return false;
+}
+
+Task<void> KernelClient::mend(Channel channel) {
+    auto& mine = link(channel);
+    auto const until = Deadline::in(loop_->clock(), kMourn);
+    while (!failed_ || !mine.ended) {
+        bool const told = co_await changed_.wait(loop_->clock(), until);
+        if (!told) break;
+    }
+    bool const alone = !mine.ended;  // libzmq does not try again
+    mine.ended = true;
+    bool const whole = co_await drained(channel);
+    if (failed_) {
+        // Or libzmq would knock for ever where nobody is.
+        for (std::size_t i = 0; i < kChannels && channel == Channel::iopub; ++i)
+            if (sockets_[i]) sockets_[i]->disconnect(connection_.endpoint(static_cast<Channel>(i)));
+        co_return;
+    }
+    ++counts_.reconnects;
+    log::warn(
+        "kernel.reconnect",
+        {{"channel", channel == Channel::iopub ? "iopub" : "shell"}, {"gave_up", alone}, {"drained", whole}});
+    if (channel == Channel::iopub) iopub_live_ = false;
+    if (auto again = socket(channel)->reconnect(connection_.endpoint(channel)); !again)
+        log::warn("kernel.reconnect", {{"why", again.error().message()}});
+    mine.dropped = mine.ended = false;
+    if (!mine.monitor) watch(channel);
+    if (channel == Channel::shell) {
+        fail_replies(
+            Error{Code::disconnected, "kernel.reply", 0, "the connection ended before the reply came"});
+        co_return;
+    }
+    if (hooks_.lost) hooks_.lost();
+    while (!iopub_live_ && !failed_) {
+        auto reply =
+            co_await request(Channel::shell, "kernel_info_request", Json::object(), Deadline::never());
+        if (!reply) co_return;
+        if (!iopub_live_) co_await changed_.wait(loop_->clock(), Deadline::in(loop_->clock(), kNudge));
+    }
+}
+
+Task<bool> KernelClient::live(Deadline deadline) {
+    while (!iopub_live_ && !failed_) {
+        bool const told = co_await changed_.wait(loop_->clock(), deadline);
+        if (!told) break;
+    }
+    co_return iopub_live_;
 }
 
 Message KernelClient::make(std::string_view type, Json content) const {
@@ -138,7 +243,15 @@ Task<Result<Message>> KernelClient::request(Channel channel, std::string_view ty
         bool const told = co_await slot->event.wait(loop_->clock(), deadline);
         if (!told) break;
     }
-    if (slot->reply) co_return *std::move(slot->reply);
+    if (slot->reply) {
+        auto& reply = *slot->reply;
+        if (reply && reply->oversized != 0)
+            co_return fail(Code::too_large, std::string(type),
+                           "the kernel answered with " + std::to_string(reply->oversized) + " bytes");
+        if (reply && reply->unreadable != 0)
+            co_return fail(Code::decode, std::string(type), "the kernel's answer could not be read");
+        co_return std::move(reply);
+    }
     pending_.erase(*id);
     co_return fail(Code::timed_out, std::string(type), "the kernel did not answer in time");
 }
@@ -179,31 +292,87 @@ KernelClient::Parse KernelClient::parse_now(Channel channel, ZmqMessage const& f
     return out;
 }
 
-Task<KernelClient::Parse> KernelClient::parse(Channel channel, ZmqMessage const& frames) {
-    if (size_of(frames) <= kInlineBytes) co_return parse_now(channel, frames);
-    auto work = [this, channel, &frames] { return parse_now(channel, frames); };
-    co_return co_await loop_->pool().run(Lane::bulk, std::move(work));
+namespace {
+// Unverified: only to choose what may be dropped without being read.
+bool is_output(ZmqMessage const& frames) {
+    std::size_t at = 0;
+    while (at < frames.size() && frames[at].view() != "<IDS|MSG>") ++at;
+    if (at + 2 >= frames.size()) return false;
+    auto const header = frames[at + 2].view().substr(0, 4096);
+    return header.find("\"stream\"") != std::string_view::npos ||
+           header.find("display_data\"") != std::string_view::npos;
+}
+}  // namespace
+
+// A kernel's PUB socket drops without a word what we do not take off its hands: so everything is taken at
+// once, and what is too much is dropped here, where it can be told.
+void KernelClient::put(Channel channel, ZmqMessage frames) {
+    auto& mine = link(channel);
+    auto const bytes = size_of(frames);
+    if (!mine.backlog.empty() && mine.backlog_bytes + bytes > limits_.backlog_bytes && is_output(frames)) {
+        if (mine.backlog.back().dropped == 0) mine.backlog.emplace_back();
+        ++mine.backlog.back().dropped;
+        mine.backlog.back().bytes += bytes;
+        return;
+    }
+    mine.backlog_bytes += bytes;
+    mine.backlog.push_back({std::move(frames), bytes, 0});
+    if (mine.busy) return;
+    mine.busy = true;
+    if (!scope_.spawn("kernel.digest", digest(channel))) mine.busy = false;
+}
+
+Task<void> KernelClient::digest(Channel channel) {
+    auto& mine = link(channel);
+    while (!mine.backlog.empty()) {
+        auto& first = mine.backlog.front();
+        if (first.dropped != 0) {
+            if (hooks_.dropped) hooks_.dropped(first.dropped, first.bytes);
+        } else if (first.bytes <= kInlineBytes) {
+            take(channel, parse_now(channel, first.frames));
+            if (++mine.inlined % kBurst == 0) co_await asio::post(loop_->executor(), kUseTask);
+        } else {
+            if (channel == Channel::iopub && hooks_.dropped) hooks_.dropped(0, 0);
+            // The place in the deque stays: only this coroutine takes from its front.
+            auto work = [this, channel, &first] { return parse_now(channel, first.frames); };
+            auto parsed = co_await loop_->pool().run(Lane::bulk, std::move(work));
+            take(channel, std::move(parsed));
+        }
+        if (mine.backlog.front().dropped == 0) mine.backlog_bytes -= mine.backlog.front().bytes;
+        mine.backlog.pop_front();
+    }
+    mine.busy = false;
+    changed_.notify_all();
 }
 
 Task<void> KernelClient::read(Channel channel) {
+    auto& mine = link(channel);
     for (;;) {
+        if (mine.dropped) changed_.notify_all();
         auto frames = co_await socket(channel)->recv();
         if (!frames) co_return;
         ++counts_.received;
         if (channel == Channel::heartbeat) {
             ++beats_;
             changed_.notify_all();
-            continue;
+        } else if (!mine.busy && size_of(*frames) <= kInlineBytes) {
+            take(channel, parse_now(channel, *frames));
+        } else {
+            put(channel, *std::move(frames));
         }
-        auto message = co_await parse(channel, *frames);
-        if (message) {
-            dispatch(channel, *std::move(message));
-            continue;
-        }
-        // One line for the first of each kind: a kernel that sends only rubbish must not fill the log.
-        if (counts_.rejected[static_cast<std::size_t>(message.error())]++ == 0)
-            log::warn("kernel.bad_message", {{"why", to_string(message.error())}});
     }
+}
+
+void KernelClient::take(Channel channel, Parse parsed) {
+    if (!parsed) return reject(parsed.error());
+    if (parsed->message.unreadable != 0) reject(Rejection::json);
+    dispatch(channel, *std::move(parsed));
+}
+
+void KernelClient::reject(Rejection why) {
+    // One line for the first of each kind: a kernel that sends only rubbish must not fill the log.
+    if (counts_.rejected[static_cast<std::size_t>(why)]++ == 0)
+        log::warn("kernel.bad_message", {{"why", to_string(why)}});
 }
 
 void KernelClient::dispatch(Channel channel, Parsed parsed) {
@@ -240,6 +409,10 @@ void KernelClient::on_reply(Message message) {
 
 void KernelClient::fail_pending(Error const& why) {
     if (!failed_) failed_ = why;
+    fail_replies(why);
+}
+
+void KernelClient::fail_replies(Error const& why) {
     auto const calls = std::move(pending_);
     pending_.clear();
     for (auto const& [id, call] : calls) call(tl::unexpected(why));
@@ -247,9 +420,14 @@ void KernelClient::fail_pending(Error const& why) {
 }
 
 Task<void> KernelClient::close(Deadline deadline) {
+    closing_ = true;
     fail_pending(Error{Code::cancelled, "kernel.client", 0, "closed"});
     co_await scope_.close(deadline);
-    for (auto& each : sockets_) each.reset();
+    for (std::size_t i = 0; i < kChannels; ++i) {
+        if (links_[i].monitor && sockets_[i]) sockets_[i]->stop_monitor();
+        links_[i].monitor.reset();
+        sockets_[i].reset();
+    }
 }
 
 }  // namespace execd::kernels

@@ -12,6 +12,7 @@ namespace execd::kernels {
 namespace {
 using namespace std::chrono_literals;
 constexpr int kMissedBeats = 3;      // before the run is told
+constexpr int kPortTries = 3;        // a TCP kernel may lose its ports to somebody else
 constexpr Duration kBeginTime = 5s;  // an interrupt waits so long for its run to begin
 }  // namespace
 
@@ -55,9 +56,15 @@ Context::~Context() = default;
 
 ContextState Context::state() const {
     if (closed_) return ContextState::closed;
-    if (starting_ || restarting_) return ContextState::starting;
+    if (starting_ || restarting_ || reviving_) return ContextState::starting;
     if (!kernel_ || !kernel_->alive()) return ContextState::dead;
     return current_ ? ContextState::busy : ContextState::idle;
+}
+
+bool Context::speaks(std::string_view language) const {
+    auto const wanted = canonical_language(language);
+    return wanted == canonical_language(spec_.language) ||
+           wanted == canonical_language(kernelspec_.language) || wanted == kernelspec_.name;
 }
 
 void Context::touch() {
@@ -81,6 +88,18 @@ Task<Result<void>> Context::launch(Deadline deadline) {
             context.changed_.notify_all();
         }
     } const started{*this};
+    Result<void> up;
+    for (int tries = 0; tries < kPortTries; ++tries) {
+        up = co_await launch_once(deadline);
+        bool const lost_port = !up && kernelspec_.transport == Transport::tcp &&
+                               (up.error().detail.find("ddress already in use") != std::string::npos ||
+                                up.error().detail.find("EADDRINUSE") != std::string::npos);
+        if (!lost_port || closed_) break;
+    }
+    co_return up;
+}
+
+Task<Result<void>> Context::launch_once(Deadline deadline) {
     auto made = co_await launch_(spec_, kernelspec_);
     if (!made) co_return tl::unexpected(made.error());
     if (closed_) co_return fail(Code::gone, "context.start", "the context was deleted");
@@ -88,7 +107,8 @@ Task<Result<void>> Context::launch(Deadline deadline) {
     changed_.notify_all();
     // drop_kernel() takes these back before the kernel leaves this object.
     kernel_->client().set_hooks({[this](Message m, std::vector<Output> o) { on_iopub(m, std::move(o)); },
-                                 [this](Message m) { on_input(std::move(m)); }});
+                                 [this](Message m) { on_input(std::move(m)); }, [this] { on_lost(); },
+                                 [this](std::uint64_t n, std::uint64_t bytes) { on_dropped(n, bytes); }});
     kernel_->on_death([this] { on_death(); });
     kernel_->on_silence([this](Duration silence) { on_silence(silence); });
     auto connected = co_await kernel_->connect(deadline);
@@ -136,6 +156,8 @@ void Context::on_silence(Duration silence) {
 
 Result<std::shared_ptr<Run>> Context::submit(RunSpec spec) {
     if (closed_) return fail(Code::gone, "context.run", "the context was deleted");
+    if (auto fault = place_fault({spec.cwd, spec.env}); !fault.empty())
+        return fail(Code::invalid_argument, "", std::move(fault));
     if (queue_.size() >= spec_.max_queue)
         return fail(Code::exhausted, "context.run",
                     std::to_string(queue_.size()) + " runs are waiting already");
@@ -167,7 +189,9 @@ std::optional<WallTime> Context::oldest_finished() const {
 }
 
 void Context::forget_oldest() {
-    if (!finished_.empty()) finished_.pop_front();
+    if (finished_.empty()) return;
+    if (shared_.forgotten) shared_.forgotten(*finished_.front());
+    finished_.pop_front();
 }
 
 std::optional<std::size_t> Context::position(std::string_view run_id) const {
@@ -267,7 +291,8 @@ Result<void> Context::answer_input(std::string_view run_id, std::string_view tex
 Task<Result<void>> Context::restart(Deadline deadline) {
     auto const self = shared_from_this();
     if (closed_) co_return fail(Code::gone, "context.restart", "the context was deleted");
-    if (restarting_ || starting_) co_return fail(Code::conflict, "context.restart", "it is starting");
+    if (restarting_ || starting_ || reviving_)
+        co_return fail(Code::conflict, "context.restart", "it is starting");
     restarting_ = true;
     struct Done {
         bool& flag;

@@ -61,6 +61,8 @@ class Context : public std::enable_shared_from_this<Context> {
         std::shared_ptr<LogBudget> logs{};
         /// Called when a run has finished.
         std::function<void()> retired{};
+        /// Called with a run that is no longer remembered.
+        std::function<void(Run const&)> forgotten{};
     };
 
     Context(Loop& loop, ContextSpec spec, KernelSpec kernelspec, Launch launch, Shared shared);
@@ -74,6 +76,8 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] std::string const& id() const { return spec_.id; }
     /// As it was asked for.
     [[nodiscard]] std::string const& language() const { return spec_.language; }
+    /// Whether this is its language, under whatever name (an alias, the kernelspec's).
+    [[nodiscard]] bool speaks(std::string_view language) const;
     [[nodiscard]] ContextSpec const& spec() const { return spec_; }
     [[nodiscard]] KernelSpec const& kernelspec() const { return kernelspec_; }
     [[nodiscard]] ContextState state() const;
@@ -90,7 +94,8 @@ class Context : public std::enable_shared_from_this<Context> {
 
     // ---- runs
 
-    /// Queues. Code::exhausted when the queue is full, already_exists for a known id, gone when closed.
+    /// Queues. Code::exhausted when the queue is full, already_exists for a known id, gone when closed,
+    /// invalid_argument for an environment or directory that no run can have (place_fault).
     Result<std::shared_ptr<Run>> submit(RunSpec spec);
     [[nodiscard]] std::shared_ptr<Run> find(std::string_view run_id) const;
     /// Finished ones first, oldest first; then the running one, then the queue.
@@ -137,13 +142,23 @@ class Context : public std::enable_shared_from_this<Context> {
     struct Progress;
     [[nodiscard]] Task<void> work(std::shared_ptr<Context> self);
     [[nodiscard]] Task<bool> ready_kernel(std::shared_ptr<Run> run);
+    [[nodiscard]] Task<void> revive(std::shared_ptr<Context> self);
     [[nodiscard]] Task<Result<void>> launch(Deadline deadline);
+    [[nodiscard]] Task<Result<void>> launch_once(Deadline deadline);
     [[nodiscard]] Task<void> perform(std::shared_ptr<Run> run);
     [[nodiscard]] Task<Result<void>> place(Run const& run);
     [[nodiscard]] Task<void> unplace(Run const& run);
     [[nodiscard]] Result<void> send(Run const& run);
     [[nodiscard]] Task<void> follow(std::shared_ptr<Run> run);
-    [[nodiscard]] Task<bool> overdue(Run& run);
+    [[nodiscard]] Task<void> mourn(std::shared_ptr<Run> run);
+    [[nodiscard]] bool ended_instead(Run& run);
+    [[nodiscard]] bool has_ended() const;
+    [[nodiscard]] Deadline next_look() const;
+    void look_at_clock(std::shared_ptr<Run> const& run);
+    void probe();
+    void conclude(Run& run);
+    void on_lost();
+    void on_dropped(std::uint64_t messages, std::uint64_t bytes);
     [[nodiscard]] Task<void> stop_running(std::shared_ptr<Context> self, std::shared_ptr<Run> run);
     [[nodiscard]] Task<Result<void>> tell_to_stop(std::shared_ptr<Run> run);
     [[nodiscard]] Task<void> until_begun(std::shared_ptr<Run> run);
@@ -154,7 +169,7 @@ class Context : public std::enable_shared_from_this<Context> {
     std::shared_ptr<Burial> drop_kernel(Duration grace);
     void retire(std::shared_ptr<Run> run);
     [[nodiscard]] bool retry_aborted(Run const& run);
-    [[nodiscard]] RunOutcome outcome_of(Message const& reply) const;
+    [[nodiscard]] RunOutcome outcome_of(Run const& run, Message const& reply) const;
     void on_iopub(Message const& message, std::vector<Output> outputs);
     void on_input(Message message);
     void on_death();
@@ -173,6 +188,9 @@ class Context : public std::enable_shared_from_this<Context> {
     int generation_ = 0;
     bool starting_ = false;
     bool restarting_ = false;
+    bool reviving_ = false;
+    std::optional<Error> revive_error_;
+    std::string news_;  // for the next run: what became of the kernel before this one
     bool closed_ = false;
     std::deque<std::shared_ptr<Run>> queue_;
     std::deque<std::shared_ptr<Run>> finished_;

@@ -1,6 +1,8 @@
 // The part of Context that performs runs.
 #include <sys/stat.h>
 
+#include <cerrno>
+
 #include "base/check.hpp"
 #include "base/log.hpp"
 #include "kernels/context.hpp"
@@ -12,6 +14,15 @@ namespace {
 using namespace std::chrono_literals;
 constexpr Duration kStartTime = 60s;
 constexpr Duration kPlaceTime = 10s;
+constexpr Duration kLiveTime = 10s;
+// Both halves of a run's end come together: one that is so late may be lost.
+constexpr Duration kHalf = 100ms;
+
+int directory_fault(std::string const& path) {
+    struct stat found {};
+    if (::stat(path.c_str(), &found) != 0) return errno;
+    return S_ISDIR(found.st_mode) ? 0 : ENOTDIR;
+}
 }  // namespace
 
 Task<void> Context::work([[maybe_unused]] std::shared_ptr<Context> self) {
@@ -22,6 +33,8 @@ Task<void> Context::work([[maybe_unused]] std::shared_ptr<Context> self) {
         current_ = run;
         progress_ = std::make_unique<Progress>();
         run->begin(loop_->clock().wall());
+        if (run->spec().timeout > Duration::zero())
+            progress_->soft = Deadline::in(loop_->clock(), run->spec().timeout);
         changed_.notify_all();
         bool const up = co_await ready_kernel(run);
         if (up) co_await perform(run);
@@ -40,35 +53,67 @@ void Context::retire(std::shared_ptr<Run> run) {
     for (auto const& each : finished_) bytes += each->log().bytes();
     while (finished_.size() > 1 && (finished_.size() > spec_.keep_runs || bytes > spec_.keep_bytes)) {
         bytes -= finished_.front()->log().bytes();
-        finished_.pop_front();
+        forget_oldest();
     }
 }
 
 Task<bool> Context::ready_kernel(std::shared_ptr<Run> run) {
-    if (kernel_ && kernel_->alive()) co_return true;
-    std::string const death = death_;
-    if (!spec_.revive) {
-        lose_kernel(*run, RunOutcome::Kind::kernel_died, death);
+    auto& clock = loop_->clock();
+    bool const alive = kernel_ && kernel_->alive();
+    if (!alive && !reviving_) {
+        if (!spec_.revive) {
+            lose_kernel(*run, RunOutcome::Kind::kernel_died, death_);
+            co_return false;
+        }
+        reviving_ = true;
+        if (!scope_.spawn("context.revive", revive(shared_from_this()))) reviving_ = false;
+    }
+    // The start goes on when this run ends before it: short runs would never find a kernel otherwise.
+    while (reviving_ && !progress_->cancelled) {
+        bool const told = co_await changed_.wait(clock, progress_->soft);
+        if (!told) break;
+    }
+    if (reviving_) {
+        bool const late = !progress_->cancelled && !closed_;
+        finish(*run, {.kind = late ? RunOutcome::Kind::timed_out : RunOutcome::Kind::cancelled,
+                      .why = late      ? "the time for this run was over before its kernel was up"
+                             : closed_ ? "the context was deleted"
+                                       : "interrupted before it began"});
         co_return false;
     }
-    drop_kernel(Duration::zero());
-    auto launched = co_await launch(Deadline::in(loop_->clock(), kStartTime));
-    if (!launched) {
-        finish(*run, {.kind = RunOutcome::Kind::failed,
-                      .why = launched.error().message(),
-                      .code = launched.error().code});
+    if (auto const error = std::exchange(revive_error_, std::nullopt)) {
+        finish(*run, {.kind = RunOutcome::Kind::failed, .why = error->message(), .code = error->code});
         co_return false;
     }
-    run->add(Notice{"the kernel was started anew, variables are lost" +
-                    (death.empty() ? std::string() : " (it had ended: " + death + ")")},
-             loop_->clock().wall());
+    if (!news_.empty()) run->add(Notice{std::exchange(news_, {})}, clock.wall());
     co_return true;
+}
+
+Task<void> Context::revive([[maybe_unused]] std::shared_ptr<Context> self) {
+    struct Done {
+        Context& context;
+        ~Done() {
+            context.reviving_ = false;
+            context.changed_.notify_all();
+        }
+    } const done{*this};
+    std::string const death = death_;
+    drop_kernel(Duration::zero());
+    revive_error_ = Error{Code::cancelled, "context.start", 0, "broken off"};
+    auto launched = co_await launch(Deadline::in(loop_->clock(), kStartTime));
+    revive_error_.reset();
+    if (!launched) {
+        revive_error_ = launched.error();
+        co_return;
+    }
+    news_ = "the kernel was started anew, variables are lost" +
+            (death.empty() ? std::string() : " (it had ended: " + death + ")");
 }
 
 Task<Result<void>> Context::place(Run const& run) {
     Place const wanted{run.spec().cwd, run.spec().env};
+    auto const deadline = earliest(progress_->soft, Deadline::in(loop_->clock(), kPlaceTime));
     if (kernelspec_.is_ipykernel() && canonical_language(kernelspec_.language) == "python") {
-        auto const deadline = Deadline::in(loop_->clock(), kPlaceTime);
         if (auto primed = co_await kernel_->prime(deadline); !primed) co_return primed;
         auto reply = co_await kernel_->client().request(Channel::shell, kPlaceRequest, place_content(wanted),
                                                         deadline);
@@ -83,16 +128,15 @@ Task<Result<void>> Context::place(Run const& run) {
         co_return fail(
             Code::not_supported, "run.place",
             "kernel '" + kernelspec_.name + "' cannot take a directory or environment for one run");
-    if (wanted.cwd) {  // a cell would only say that it failed
-        auto look = [path = *wanted.cwd] {
-            struct stat info {};
-            if (::stat(path.c_str(), &info) != 0) return errno;
-            return S_ISDIR(info.st_mode) ? 0 : ENOTDIR;
-        };
-        int const number = co_await loop_->pool().run(Lane::metadata, std::move(look));
-        if (number != 0) co_return fail_errno("run.place", number, *wanted.cwd);
+    // Each language says it in its own words, after it has taken the environment.
+    if (wanted.cwd) {
+        auto look = [path = *wanted.cwd] { return directory_fault(path); };
+        auto const fault = co_await loop_->pool().run(Lane::metadata, std::move(look));
+        if (fault != 0) co_return fail_errno("run.place", fault, *wanted.cwd);
     }
-    co_return co_await kernel_->client().silent(code->apply, Deadline::in(loop_->clock(), kPlaceTime));
+    if (!kernel_) co_return fail(Code::cancelled, "run.place", "the kernel was restarted");
+    progress_->placing = true;
+    co_return co_await kernel_->client().silent(code->apply, deadline);
 }
 
 Task<void> Context::unplace(Run const& run) {
@@ -133,18 +177,28 @@ Result<void> Context::send(Run const& run) {
 }
 
 Task<void> Context::perform(std::shared_ptr<Run> run) {
+    auto& clock = loop_->clock();
     bool const placed = run->spec().cwd || !run->spec().env.empty();
     if (placed) {
         if (auto done = co_await place(*run); !done) {
             fail_run(*run, done.error());
+            if (progress_->placing) co_await unplace(*run);  // it may have got half way
             co_return;
         }
     }
     if (run->spec().allow_stdin && kernel_) {
-        bool const ready = co_await kernel_->client().stdin_ready(Deadline::in(loop_->clock(), kPlaceTime));
+        bool const ready = co_await kernel_->client().stdin_ready(
+            earliest(progress_->soft, Deadline::in(clock, kPlaceTime)));
         if (!ready && kernel_ && kernel_->alive())
-            run->add(Notice{"the kernel's stdin channel did not answer: input() may fail"},
-                     loop_->clock().wall());
+            run->add(Notice{"the kernel's stdin channel did not answer: input() may fail"}, clock.wall());
+    }
+    if (kernel_ && !kernel_->client().is_live()) {
+        bool const live =
+            co_await kernel_->client().live(earliest(progress_->soft, Deadline::in(clock, kLiveTime)));
+        if (!live) {
+            progress_->lost = true;
+            run->add(OutputGap{0, 0, "the kernel cannot be heard: outputs may be missing"}, clock.wall());
+        }
     }
     if (progress_->cancelled) {
         finish(*run, {.kind = RunOutcome::Kind::cancelled, .why = "interrupted before it began"});
@@ -167,6 +221,8 @@ void Context::lose_kernel(Run& run, RunOutcome::Kind kind, std::string why) {
 void Context::fail_run(Run& run, Error const& error) {
     if (!kernel_ || !kernel_->alive())
         return lose_kernel(run, RunOutcome::Kind::kernel_died, error.message());
+    if (progress_->soft.passed(loop_->clock()))
+        return finish(run, {.kind = RunOutcome::Kind::timed_out, .why = error.message()});
     finish(run, {.kind = RunOutcome::Kind::failed, .why = error.message(), .code = error.code});
 }
 
@@ -187,66 +243,129 @@ void Context::tell_unheeded() {
 
 // Until both halves of the end are there, or something ends the run instead.
 Task<void> Context::follow(std::shared_ptr<Run> run) {
-    auto& clock = loop_->clock();
-    auto const soft =
-        run->spec().timeout > Duration::zero() ? Deadline::in(clock, run->spec().timeout) : Deadline();
-    Deadline hard;
     for (;;) {
-        auto& p = *progress_;
         if (kernel_ && !kernel_->alive()) {
-            // One that is ended by the interrupt at the end of its time has still run out of time.
-            lose_kernel(*run, p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::kernel_died,
-                        "the kernel ended: " + kernel_->cause());
+            co_await mourn(run);
             co_return;
         }
-        if (p.restarted || p.kill || !kernel_) {
-            finish(*run,
-                   {.kind = p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::cancelled,
-                    .why = p.kill ? "the kernel was ended, variables are lost" : "the kernel was restarted"});
-            if (p.kill) drop_kernel(Duration::zero());
-            co_return;
-        }
-        if (p.reply && !*p.reply) {
-            finish(*run, {.kind = RunOutcome::Kind::failed, .why = p.reply->error().message()});
-            co_return;
-        }
-        Deadline wake = earliest(soft, hard);
-        if (p.timed_out) wake = hard;
-        if (p.reply || p.idle) {
-            if (p.reply && p.idle && retry_aborted(*run)) continue;
-            if (p.reply && p.idle) break;
-            // Messages can be lost on the way; outputs that still arrive extend the wait.
-            Deadline const limit(p.last_output + spec_.end_grace);
-            if (limit.passed(clock)) break;
-            wake = earliest(wake, limit);
-        }
-        wake = earliest(wake, patience());
-        bool const told = co_await changed_.wait(clock, wake);
-        if (told) continue;
-        tell_unheeded();
-        if (!p.timed_out && soft.passed(clock)) {
-            p.timed_out = true;
-            hard = Deadline::in(clock, run->spec().grace);
-            scope_.spawn("context.stop", stop_running(shared_from_this(), run));
-        } else if (p.timed_out && hard.passed(clock)) {
-            p.kill = true;
-        }
+        if (ended_instead(*run)) co_return;
+        auto& p = *progress_;
+        if (p.reply && p.idle && retry_aborted(*run)) continue;
+        if (has_ended()) break;
+        bool const told = co_await changed_.wait(loop_->clock(), next_look());
+        if (!told) look_at_clock(run);
     }
+    conclude(*run);
+}
+
+// What it had said before its end is still on its way to us.
+Task<void> Context::mourn(std::shared_ptr<Run> run) {
+    std::string const cause = "the kernel ended: " + kernel_->cause();
+    bool const whole = co_await kernel_->client().drained();
+    auto const& p = *progress_;
+    if (p.reply && *p.reply && p.idle) {
+        conclude(*run);
+        co_return;
+    }
+    if (!whole)
+        run->add(OutputGap{0, 0,
+                           "the kernel's last words may not have arrived: something that it started keeps "
+                           "its connection open"},
+                 loop_->clock().wall());
+    // One that is ended by the interrupt at the end of its time has still run out of time.
+    finish(*run, {.kind = p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::kernel_died,
+                  .why = cause,
+                  .cause = death_kind_,
+                  .incomplete = !whole});
+}
+
+bool Context::ended_instead(Run& run) {
+    auto const& p = *progress_;
+    if (p.restarted || p.kill || !kernel_) {
+        finish(run,
+               {.kind = p.timed_out ? RunOutcome::Kind::timed_out : RunOutcome::Kind::cancelled,
+                .why = p.kill ? "the kernel was ended, variables are lost" : "the kernel was restarted"});
+        if (p.kill) drop_kernel(Duration::zero());
+        return true;
+    }
+    if (p.reply && !*p.reply) {
+        finish(run, {.kind = RunOutcome::Kind::failed, .why = p.reply->error().message()});
+        return true;
+    }
+    return false;
+}
+
+// Messages can be lost on the way. A channel keeps its order, so what is answered after the run tells that a
+// half of its end is missing; outputs that still arrive extend the wait for a kernel that does not answer.
+bool Context::has_ended() const {
+    auto const& p = *progress_;
+    if (p.reply && p.idle) return true;
+    if (!p.reply && !p.idle) return false;
+    if (p.reply ? p.probe_seen : p.probe_answered) return true;
+    if (p.reply && p.lost && kernel_->client().is_live() && p.probe_answered) return true;
+    return Deadline(p.last_output + spec_.end_grace).passed(loop_->clock());
+}
+
+Deadline Context::next_look() const {
+    auto const& p = *progress_;
+    Deadline wake = earliest(p.timed_out ? p.hard : p.soft, patience());
+    if (p.reply || p.idle)
+        wake = earliest(wake, Deadline(p.last_output + (p.probe_id.empty() ? kHalf : spec_.end_grace)));
+    return wake;
+}
+
+void Context::look_at_clock(std::shared_ptr<Run> const& run) {
+    auto& clock = loop_->clock();
     auto& p = *progress_;
+    tell_unheeded();
+    if ((p.reply || p.idle) && p.probe_id.empty() && Deadline(p.last_output + kHalf).passed(clock)) probe();
+    if (!p.timed_out && p.soft.passed(clock)) {
+        p.timed_out = true;
+        p.hard = Deadline::in(clock, run->spec().grace);
+        scope_.spawn("context.stop", stop_running(shared_from_this(), run));
+    } else if (p.timed_out && p.hard.passed(clock)) {
+        p.kill = true;
+    }
+}
+
+void Context::probe() {
+    auto const owner = weak_from_this();
+    auto asked = kernel_->client().post(Channel::shell, "kernel_info_request", Json::object(),
+                                        [this, owner, run = current_->id()](Result<Message> reply) {
+                                            auto const alive = owner.lock();
+                                            if (!alive || !current_ || current_->id() != run || !reply)
+                                                return;
+                                            progress_->probe_answered = true;
+                                            changed_.notify_all();
+                                        });
+    progress_->probe_id = asked ? *asked : "none";
+}
+
+void Context::conclude(Run& run) {
+    auto const& p = *progress_;
+    auto const now = loop_->clock().wall();
     RunOutcome outcome;
     if (p.reply)
-        outcome = outcome_of(**p.reply);
+        outcome = outcome_of(run, **p.reply);
     else  // ipykernel loses its reply to an interrupt that comes before the first statement
         outcome = {.kind = p.timed_out   ? RunOutcome::Kind::timed_out
                            : p.cancelled ? RunOutcome::Kind::cancelled
                                          : RunOutcome::Kind::failed,
                    .why = "the kernel never sent its execute_reply"};
-    if (!p.idle) {
+    if (p.lost) {
         outcome.incomplete = true;
-        run->add(OutputGap{0, 0, "the kernel never said that it was done: outputs may be missing"},
-                 clock.wall());
+    } else if (!p.idle) {
+        outcome.incomplete = true;
+        run.add(OutputGap{0, 0, "the kernel never said that it was done: outputs may be missing"}, now);
     }
-    finish(*run, std::move(outcome));
+    if (p.reply && ((*p.reply)->oversized != 0 || (*p.reply)->unreadable != 0)) {
+        auto const& reply = **p.reply;
+        run.add(OutputGap{0, std::max(reply.oversized, reply.unreadable),
+                          std::string("the kernel's reply (payload, user_expressions) ") +
+                              (reply.oversized != 0 ? "was over the limit" : "could not be read")},
+                now);
+    }
+    finish(run, std::move(outcome));
 }
 
 // tslab answers "abort" to the first request after an interrupt without having looked at it: it is sent once
@@ -260,10 +379,13 @@ bool Context::retry_aborted(Run const& run) {
     return send(run).has_value();
 }
 
-RunOutcome Context::outcome_of(Message const& reply) const {
+RunOutcome Context::outcome_of(Run const& run, Message const& reply) const {
     auto const& content = reply.content;
     RunOutcome out;
-    auto const status = text_of(content, "status");
+    auto status = text_of(content, "status");
+    bool const unread = reply.oversized != 0 || reply.unreadable != 0;
+    // What the run has raised was output too.
+    if (unread) status = run.raised_ ? "error" : "ok";
     if (auto const it = content.find("execution_count"); it != content.end() && it->is_number_integer())
         out.execution_count = it->get<int>();
     if (auto const it = content.find("payload"); it != content.end() && it->is_array()) out.payload = *it;
@@ -271,7 +393,9 @@ RunOutcome Context::outcome_of(Message const& reply) const {
         out.user_expressions = *it;
     if (status == "ok") return out;
     out.kind = RunOutcome::Kind::error;
-    if (status == "error") {
+    if (status == "error" && unread) {
+        out.error = run.raised_;
+    } else if (status == "error") {
         ErrorOutput error{text_of(content, "ename"), text_of(content, "evalue"), {}};
         if (auto const it = content.find("traceback"); it != content.end() && it->is_array())
             for (auto const& line : *it)
@@ -295,6 +419,10 @@ void Context::on_iopub(Message const& message, std::vector<Output> outputs) {
     auto const now = loop_->clock().wall();
     bool const ours = current_ && progress_->sent && message.parent_id == progress_->message_id;
     bool const is_status = message.type == "status";
+    if (!ours && progress_ && !progress_->probe_id.empty() && message.parent_id == progress_->probe_id) {
+        progress_->probe_seen = true;
+        changed_.notify_all();
+    }
     if (!ours) {
         if (is_status) return;
         for (auto& output : outputs) background_.append(std::move(output), now);
@@ -312,11 +440,41 @@ void Context::on_iopub(Message const& message, std::vector<Output> outputs) {
     if (progress_->idle || begins) changed_.notify_all();
 }
 
+void Context::on_lost() {
+    OutputGap const gap{
+        0, 0,
+        "the connection that brings the kernel's outputs ended (one message over the limit?) and "
+        "was made anew: outputs are missing"};
+    auto const now = loop_->clock().wall();
+    if (current_ && progress_->sent) {
+        progress_->lost = true;
+        current_->add(gap, now);
+    } else {
+        background_.append(gap, now);
+    }
+    changed_.notify_all();
+}
+
+void Context::on_dropped(std::uint64_t messages, std::uint64_t bytes) {
+    if (messages == 0) {  // a sign of life: a large one is being read
+        if (progress_) progress_->last_output = loop_->clock().now();
+        return;
+    }
+    OutputGap const gap{messages, bytes, "outputs came faster than they can be read"};
+    auto const now = loop_->clock().wall();
+    if (!current_ || !progress_->sent) return background_.append(gap, now);
+    progress_->last_output = loop_->clock().now();
+    current_->add(gap, now);
+}
+
 void Context::on_input(Message message) {
     if (!current_ || !progress_->sent || message.parent_id != progress_->message_id) return;
     auto const it = message.content.find("password");
     bool const password = it != message.content.end() && it->is_boolean() && it->get<bool>();
     current_->input_parent_ = message.header;
+    if (auto const size = std::max(message.oversized, message.unreadable); size != 0)
+        current_->add(OutputGap{0, size, "the prompt was over the limit, or could not be read"},
+                      loop_->clock().wall());
     current_->add(InputRequest{text_of(message.content, "prompt"), password}, loop_->clock().wall());
     changed_.notify_all();
 }

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr Duration kSpecsFresh = 2s;
 constexpr Duration kRefusalFresh = 30s;
 constexpr Duration kCheckTime = 15s;
-constexpr int kColdTries = 3;  // a TCP kernel may lose its ports to somebody else
+constexpr std::size_t kForgotten = 4096;
 
 std::string default_key(std::string_view owner, std::string_view language) {
     return std::string(owner) + '\0' + canonical_language(language);
@@ -106,10 +106,11 @@ Result<void> Contexts::prepare() {
     }
     if (!zmq_) zmq_ = std::make_shared<ZmqContext>();
     if (!python_ && options_.zygote)
-        python_ = std::make_unique<PythonKernels>(
-            *loop_, *executions_, *reaper_, zmq_, *dir_, grave_,
-            PythonKernels::Options{
-                .env = options_.env, .ready = options_.ready_kernels, .preload = options_.preload});
+        python_ = std::make_unique<PythonKernels>(*loop_, *executions_, *reaper_, zmq_, *dir_, grave_,
+                                                  PythonKernels::Options{.env = options_.env,
+                                                                         .ready = options_.ready_kernels,
+                                                                         .preload = options_.preload,
+                                                                         .answer = options_.zygote_answer});
     return {};
 }
 
@@ -174,7 +175,7 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
     auto const context = std::make_shared<Context>(
         *loop_, std::move(spec), *std::move(kernelspec),
         [this](ContextSpec wanted, KernelSpec from) { return launch(std::move(wanted), std::move(from)); },
-        Context::Shared{logs_, [this] { trim_logs(); }});
+        Context::Shared{logs_, [this] { trim_logs(); }, [this](Run const& run) { forget(run); }});
     by_id_[id] = context;
     order_.push_back(id);
     changed_.notify_all();
@@ -186,13 +187,7 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
             if (!id.empty()) self.scope_.spawn("context.undo", self.undo(id));
         }
     } guard{*this, id};
-    Result<void> started;
-    for (int tries = 0; tries < kColdTries; ++tries) {
-        started = co_await context->start(Deadline::in(loop_->clock(), options_.start_timeout));
-        bool const lost_port = !started && context->kernelspec().transport == Transport::tcp &&
-                               started.error().detail.find("ddress already in use") != std::string::npos;
-        if (started || !lost_port) break;
-    }
+    auto started = co_await context->start(Deadline::in(loop_->clock(), options_.start_timeout));
     if (!started) {
         (void)co_await remove(id, Duration::zero());
         guard.id.clear();
@@ -223,10 +218,81 @@ Task<Result<Contexts::Attached>> Contexts::create_or_attach(ContextSpec spec) {
     co_return Attached{known, false};
 }
 
+bool Contexts::is_default(Context const& context, std::string_view language) const {
+    auto const it = defaults_.find(default_key(context.spec().owner, language));
+    return it != defaults_.end() && it->second == context.id();
+}
+
 Contexts::Found Contexts::find_run(std::string_view run_id) const {
     for (auto const& [id, context] : by_id_)
         if (auto run = context->find(run_id)) return {context, std::move(run)};
     return {};
+}
+
+void Contexts::forget(Run const& run) {
+    if (!run.named() || !forgotten_.insert(run.id()).second) return;
+    forgotten_order_.push_back(run.id());
+    if (forgotten_order_.size() <= kForgotten) return;
+    forgotten_.erase(forgotten_order_.front());
+    forgotten_order_.pop_front();
+}
+
+bool Contexts::was_forgotten(std::string_view run_id) const { return forgotten_.contains(run_id); }
+
+struct Contexts::Submission {
+    std::string language;
+    RunSpec spec;
+    bool unwanted = false;  // its caller has gone, and wanted that to end it
+    std::optional<Result<Submitted>> result{};
+    Event done{};
+};
+
+Task<Result<Contexts::Submitted>> Contexts::submit_default(std::string language, RunSpec spec,
+                                                           bool leave_with_caller) {
+    auto const wanted = std::make_shared<Submission>();
+    wanted->language = std::move(language);
+    wanted->spec = std::move(spec);
+    if (!scope_.spawn("contexts.submit", submit_for(wanted)))
+        co_return fail(Code::unavailable, "context.run", "shutting down");
+    struct Leaving {
+        Submission& mine;
+        bool armed;
+        ~Leaving() {
+            if (!armed) return;
+            mine.unwanted = true;
+            if (mine.result && *mine.result && (*mine.result)->created)
+                (void)(*mine.result)->found.context->cancel((*mine.result)->found.run->id());
+        }
+    } leaving{*wanted, leave_with_caller};
+    while (!wanted->result) {
+        bool const told = co_await wanted->done.wait();
+        if (!told) break;
+    }
+    if (!wanted->result) co_return fail(Code::cancelled, "context.run", "the caller went away");
+    leaving.armed = false;
+    co_return *wanted->result;
+}
+
+Task<void> Contexts::submit_for(std::shared_ptr<Submission> wanted) {
+    struct Done {
+        Submission& mine;
+        ~Done() {
+            if (!mine.result) mine.result = fail(Code::cancelled, "context.run", "shutting down");
+            mine.done.notify_all();
+        }
+    } const done{*wanted};
+    auto context = co_await default_for(wanted->language);
+    if (!context) {
+        wanted->result = tl::unexpected(context.error());
+    } else if (wanted->unwanted) {
+        wanted->result = fail(Code::cancelled, "context.run", "the client went away");
+    } else if (auto known = find_run(wanted->spec.id); known.run) {
+        wanted->result = Submitted{std::move(known), false};
+    } else if (auto run = (*context)->submit(std::move(wanted->spec)); run) {
+        wanted->result = Submitted{{*std::move(context), *std::move(run)}, true};
+    } else {
+        wanted->result = tl::unexpected(run.error());
+    }
 }
 
 // A quarter of the room is for what runs.
@@ -279,7 +345,7 @@ std::vector<std::shared_ptr<Context>> Contexts::list(std::string_view language,
     for (auto const& id : order_) {
         auto context = find(id);
         if (!context || context->generation() == 0) continue;  // not up yet
-        if (!language.empty() && context->language() != language) continue;
+        if (!language.empty() && !context->speaks(language)) continue;
         if (!owner.empty() && context->spec().owner != owner) continue;
         out.push_back(std::move(context));
     }
@@ -289,6 +355,7 @@ std::vector<std::shared_ptr<Context>> Contexts::list(std::string_view language,
 Task<Result<void>> Contexts::remove(std::string id, Duration grace) {
     auto const context = find(id);
     if (!context) co_return fail(Code::not_found, "context.delete", "context " + id + " not found");
+    for (auto const& run : context->runs()) forget(*run);
     by_id_.erase(id);
     std::erase(order_, id);
     changed_.notify_all();

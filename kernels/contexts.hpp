@@ -3,8 +3,10 @@
 //
 // Thread: the reactor. Owner: the daemon. close() before destruction.
 #pragma once
+#include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "kernels/context.hpp"
@@ -36,6 +38,8 @@ class Contexts {
         bool zygote = true;
         /// Python kernels kept ready once the first Python context was made, or from prewarm() on.
         std::size_t ready_kernels = 1;
+        /// So long a zygote may take to answer before its kernel starts cold and it is replaced.
+        Duration zygote_answer = std::chrono::seconds(3);
         /// Modules that the zygote imports when they are installed.
         std::vector<std::string> preload{};
         /// Kernels that need no kernelspec (kernels/native), for this environment; an installed one of their
@@ -63,15 +67,28 @@ class Contexts {
                                                                      std::string owner = {});
 
     [[nodiscard]] std::shared_ptr<Context> find(std::string_view id) const;
+    [[nodiscard]] bool is_default(Context const& context, std::string_view language) const;
     struct Found {
         std::shared_ptr<Context> context;
         std::shared_ptr<Run> run;
     };
     /// A run of any context by its id; null pointers when there is none (any more).
     [[nodiscard]] Found find_run(std::string_view run_id) const;
+    /// True when a run with this id, which its client had chosen, has run (or was given up) and nothing else
+    /// is known of it any more. The last few thousand are.
+    [[nodiscard]] bool was_forgotten(std::string_view run_id) const;
+    struct Submitted {
+        Found found;
+        bool created = false;  // by this call
+    };
+    /// Queues a run in the default context of a language, which is made when there is none; a run that has
+    /// this id by then is given instead. It goes on when its caller is cancelled meanwhile, and then ends in
+    /// Context::cancel() when `leave_with_caller` is set.
+    [[nodiscard]] Task<Result<Submitted>> submit_default(std::string language, RunSpec spec,
+                                                         bool leave_with_caller);
     [[nodiscard]] LogBudget const& logs() const { return *logs_; }
     [[nodiscard]] Options const& options() const { return options_; }
-    /// In order of creation; empty: all languages / owners. The language is compared as it was asked for.
+    /// In order of creation; empty: all languages / owners. A language's aliases are the same language.
     [[nodiscard]] std::vector<std::shared_ptr<Context>> list(std::string_view language = {},
                                                              std::string_view owner = {}) const;
     /// Ends it and waits until its kernel is gone. Code::not_found.
@@ -96,6 +113,9 @@ class Contexts {
     [[nodiscard]] Task<Result<KernelPtr>> launch_cold(KernelSpec kernelspec, LaunchPlace place);
     [[nodiscard]] Result<void> prepare();
     [[nodiscard]] Task<void> undo(std::string id);
+    struct Submission;
+    [[nodiscard]] Task<void> submit_for(std::shared_ptr<Submission> wanted);
+    void forget(Run const& run);
     [[nodiscard]] Task<void> cull(std::shared_ptr<Context> context);
     [[nodiscard]] SearchContext search_context() const;
     [[nodiscard]] Task<Result<std::shared_ptr<KernelSpecs const>>> scanned();
@@ -119,6 +139,8 @@ class Contexts {
     std::map<std::string, std::shared_ptr<Context>, std::less<>> by_id_;
     std::vector<std::string> order_;
     std::map<std::string, std::string> defaults_;  // owner NUL language -> id; empty id: being made
+    std::set<std::string, std::less<>> forgotten_;
+    std::deque<std::string> forgotten_order_;
     bool closing_ = false;
     Event changed_;
     Grave grave_;

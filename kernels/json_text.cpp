@@ -86,6 +86,55 @@ Result<Json> parse_json(std::string_view text, std::size_t max_depth) {
     return fail(Code::decode, "json", "not a JSON text");
 }
 
+namespace {
+
+// Past the string whose opening quote is at `at`. `cut`: the last place between two characters that is not
+// behind it.
+std::size_t end_of_string(std::string_view text, std::size_t at, std::size_t& cut) {
+    std::size_t const wanted = cut;
+    cut = at + 1;
+    for (++at; at < text.size() && text[at] != '"';) {
+        bool const inside = (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
+        if (at <= wanted && !inside) cut = at;
+        bool const escaped = text[at] == '\\';
+        at += !escaped ? 1 : at + 1 < text.size() && text[at + 1] == 'u' ? 6 : 2;
+    }
+    return std::min(text.size(), at + 1);
+}
+
+}  // namespace
+
+std::optional<StringEnd> string_member(std::string_view object, std::string_view key, std::size_t bytes) {
+    int depth = 0;
+    bool is_value = false;  // of the wanted key
+    for (std::size_t at = 0; at < object.size();) {
+        char const c = object[at];
+        if (c == '"') {
+            std::size_t cut = at;
+            auto const end = end_of_string(object, at, cut);
+            if (end <= at + 1 || object[end - 1] != '"') return std::nullopt;
+            if (is_value) {
+                cut = end - 1 - std::min(end - 2 - at, bytes);
+                (void)end_of_string(object, at, cut);
+                auto value = parse_json("[\"" + std::string(object.substr(cut, end - cut)) + "]");
+                if (!value) return std::nullopt;
+                return StringEnd{value->front().get<std::string>(), cut - at - 1};
+            }
+            is_value = depth == 1 && object.substr(at + 1, end - at - 2) == key;
+            at = end;
+            while (is_value && at < object.size() && object[at] != '"' && object[at] != ',' &&
+                   object[at] != '{' && object[at] != '[' && object[at] != '}')
+                ++at;
+            is_value = is_value && at < object.size() && object[at] == '"';
+            continue;
+        }
+        if (c == '{' || c == '[') ++depth;
+        if (c == '}' || c == ']') --depth;
+        ++at;
+    }
+    return std::nullopt;
+}
+
 std::string dump_json(Json const& value) {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,16 @@ inline constexpr std::size_t kMaxJsonDepth = 128;
 
 /// Compact text; invalid UTF-8 in strings becomes U+FFFD, never throws.
 [[nodiscard]] std::string dump_json(Json const& value);
+
+/// The end of a string member of a JSON object that is too large to be parsed: at most about `bytes` of its
+/// text, cut between characters; `dropped` says how many bytes of JSON were before it. Nothing when there is
+/// no such string. Does not validate the rest.
+struct StringEnd {
+    std::string text;
+    std::size_t dropped = 0;
+};
+[[nodiscard]] std::optional<StringEnd> string_member(std::string_view object, std::string_view key,
+                                                     std::size_t bytes);
 
 /// A string member, or the fallback when absent or of another type.
 [[nodiscard]] std::string text_of(Json const& object, char const* key, std::string_view fallback = {});

@@ -52,6 +52,14 @@ tl::expected<Json, Rejection> object_of(std::string_view text) {
     return *std::move(value);
 }
 
+void keep_tail(std::string_view content, std::size_t bytes, Message& out) {
+    auto const name = string_member(content, "name", 64);
+    auto const text = string_member(content, "text", bytes);
+    if (!text || text->text.empty()) return;
+    out.content = {{"name", name ? name->text : std::string("stdout")}, {"text", text->text}};
+    out.oversized = text->dropped;
+}
+
 bool known_version(Json const& header) {
     auto const it = header.find("version");
     if (it == header.end()) return true;  // 5.0 kernels may leave it out
@@ -89,10 +97,14 @@ tl::expected<Message, Rejection> parse_message(std::span<std::string_view const>
         return tl::unexpected(Rejection::header);
     if (parts[3].size() > limits.content_bytes) {
         out.oversized = parts[3].size();
+        if (out.type == "stream") keep_tail(parts[3], limits.stream_tail, out);
         return out;
     }
     auto content = object_of(parts[3]);
-    if (!content) return tl::unexpected(content.error());
+    if (!content) {
+        out.unreadable = std::max<std::size_t>(1, parts[3].size());
+        return out;
+    }
     out.content = *std::move(content);
     out.buffers.assign(buffers.begin(), buffers.end());
     return out;

@@ -26,8 +26,12 @@ struct Message {
     Json metadata = Json::object();
     Json content = Json::object();
     std::vector<std::string> buffers;
-    /// Not 0: the content had that many bytes, over the limit, and was left out.
+    /// Not 0: the content was over the limit, and so many bytes of it were left out: all, or of a `stream`
+    /// all but the end of its text.
     std::size_t oversized = 0;
+    /// Not 0: the content of so many bytes was no JSON object, or nested too deep, and was left out. Header
+    /// and parent are good.
+    std::size_t unreadable = 0;
 };
 
 /// HMAC-SHA256 over the four JSON frames, in lower-case hexadecimal.
@@ -56,8 +60,13 @@ using RejectionCounts = std::array<std::uint64_t, kRejections>;
 struct MessageLimits {
     std::size_t header_bytes = 1 << 20;    // of header, parent_header and metadata each
     std::size_t content_bytes = 64 << 20;  // over it: Message::oversized instead of the content
+    std::size_t stream_tail = 8 << 20;     // what is kept of the text of a larger `stream`
     std::size_t buffers = 1024;
     std::size_t identities = 16;
+    /// Of one frame as it is received: a peer that sends more loses its connection (zmq_socket.hpp).
+    std::int64_t frame_bytes = std::int64_t{512} << 20;
+    /// Received and not yet parsed: over it, outputs are dropped unread and declared.
+    std::size_t backlog_bytes = 64 << 20;
 };
 
 [[nodiscard]] tl::expected<Message, Rejection> parse_message(std::span<std::string_view const> frames,

@@ -87,10 +87,19 @@ std::vector<Output> decode_output(Message& message, bool& bad, std::size_t piece
     std::vector<Output> out;
     Json& content = message.content;
     auto const& type = message.type;
-    if (message.oversized != 0) {
+    if (message.unreadable != 0) {
         out.emplace_back(
-            OutputGap{1, message.oversized, "one message of type " + type + " was over the limit"});
-    } else if (type == "stream") {
+            OutputGap{1, message.unreadable, "one message of type " + type + " could not be read"});
+        return out;
+    }
+    if (message.oversized != 0) {
+        bool const part = type == "stream" && content.contains("text");
+        out.emplace_back(OutputGap{
+            part ? 0U : 1U, message.oversized,
+            "one message of type " + type + " was over the limit" + (part ? ", this is its end" : "")});
+        if (!part) return out;
+    }
+    if (type == "stream") {
         auto const text = content.find("text");
         bad = text == content.end() || !text->is_string();
         if (!bad)

@@ -1,6 +1,24 @@
 #include "kernels/place.hpp"
 
+#include <algorithm>
+
 namespace execd::kernels {
+
+std::string place_fault(Place const& place) {
+    auto const is_name = [](std::string_view name) {
+        auto const fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+        return !name.empty() && fits(name.front()) && std::all_of(name.begin(), name.end(), [&](char c) {
+            return fits(c) || (c >= '0' && c <= '9');
+        });
+    };
+    for (auto const& [name, value] : place.env) {
+        if (!is_name(name)) return "env: '" + name + "' is not a name of letters, digits and _";
+        if (value.find('\0') != std::string::npos) return "env: the value of " + name + " holds a NUL byte";
+    }
+    if (place.cwd && (place.cwd->empty() || place.cwd->find('\0') != std::string::npos))
+        return "cwd: empty, or holds a NUL byte";
+    return {};
+}
 
 std::string place_handler_source() {
     return R"py(
@@ -64,8 +82,7 @@ std::string bash_word(std::string_view text) {
     return out + "'";
 }
 
-// JSON texts are literals of JavaScript, and of R as long as no escape but \u, \\, \" and control letters
-// occurs.
+// JSON texts are literals of JavaScript.
 std::string literal(std::string_view text) {
     return Json(std::string(text)).dump(-1, ' ', true, Json::error_handler_t::replace);
 }
@@ -101,19 +118,19 @@ PlaceCode javascript_code(Place const& place) {
     return out;
 }
 
-// JSON without \u pairs: then its texts are literals of Python too.
-std::string python_literal(std::string_view text) {
+// JSON without \u pairs: then its texts are literals of Python and R too.
+std::string plain_literal(std::string_view text) {
     return Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 PlaceCode python_code(Place const& place) {
     PlaceCode out;
     out.apply = "import os as __execd_os\n__execd_undo = [__execd_os.getcwd(), {}]\n";
-    if (place.cwd) out.apply += "__execd_os.chdir(" + python_literal(*place.cwd) + ")\n";
+    if (place.cwd) out.apply += "__execd_os.chdir(" + plain_literal(*place.cwd) + ")\n";
     for (auto const& [name, value] : place.env) {
-        auto const key = python_literal(name);
+        auto const key = plain_literal(name);
         out.apply += "__execd_undo[1][" + key + "] = __execd_os.environ.get(" + key +
-                     ")\n__execd_os.environ[" + key + "] = " + python_literal(value) + "\n";
+                     ")\n__execd_os.environ[" + key + "] = " + plain_literal(value) + "\n";
     }
     out.undo =
         "for __execd_k, __execd_v in __execd_undo[1].items():\n"
@@ -127,12 +144,13 @@ PlaceCode r_code(Place const& place) {
     PlaceCode out;
     out.apply = "assign('.execd_undo', list(cwd = getwd(), env = list()), envir = globalenv());";
     for (auto const& [name, value] : place.env) {
-        out.apply += "local({ u <- get('.execd_undo', globalenv()); u$env[[" + literal(name) +
-                     "]] <- Sys.getenv(" + literal(name) +
+        out.apply += "local({ u <- get('.execd_undo', globalenv()); u$env[[" + plain_literal(name) +
+                     "]] <- Sys.getenv(" + plain_literal(name) +
                      ", unset = NA); assign('.execd_undo', u, envir = globalenv()) });";
-        out.apply += "do.call(Sys.setenv, setNames(list(" + literal(value) + "), " + literal(name) + "));";
+        out.apply +=
+            "do.call(Sys.setenv, setNames(list(" + plain_literal(value) + "), " + plain_literal(name) + "));";
     }
-    if (place.cwd) out.apply += "setwd(" + literal(*place.cwd) + ");";
+    if (place.cwd) out.apply += "setwd(" + plain_literal(*place.cwd) + ");";
     out.undo =
         "local({ u <- get('.execd_undo', globalenv()); for (n in names(u$env)) if (is.na(u$env[[n]])) "
         "Sys.unsetenv(n) else do.call(Sys.setenv, setNames(list(u$env[[n]]), n)); setwd(u$cwd); "

@@ -20,6 +20,9 @@ struct Place {
     [[nodiscard]] bool empty() const { return !cwd && env.empty(); }
 };
 
+/// Empty when every language can be given it: names are letters, digits and _, no text holds a NUL.
+[[nodiscard]] std::string place_fault(Place const& place);
+
 inline constexpr char kPlaceRequest[] = "execd_place_request";
 /// The cell that installs the handler in ipykernel.
 [[nodiscard]] std::string place_handler_source();

@@ -20,6 +20,19 @@ struct Context::Progress {
     bool restarted = false;
     bool retried = false;
     bool told_silence = false;
+    /// The kernel was asked to take the run's directory and environment.
+    bool placing = false;
+    /// The iopub connection ended meanwhile: "idle" may have been lost with it.
+    bool lost = false;
+    /// A question that the kernel answers after the run: when its answer is there and a half of the run's end
+    /// is not, that half never comes.
+    std::string probe_id;
+    bool probe_seen = false;      // on iopub
+    bool probe_answered = false;  // on shell
+    /// When the run's time is over.
+    Deadline soft;
+    /// When its kernel is killed for not heeding that.
+    Deadline hard;
     bool began = false;  // execute_input or an output came
     /// When the last output, or one half of the end, came.
     TimePoint last_output{};

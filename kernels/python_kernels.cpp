@@ -112,6 +112,7 @@ Task<Result<void>> PythonKernels::ready_zygote(std::shared_ptr<Family> family, D
                                           earliest(deadline, Deadline::in(loop_->clock(), kZygoteTime)));
     if (started) {
         family->zygote = *std::move(started);
+        family->zygote->set_answer_time(options_.answer);
         family->problem.clear();
         co_return Result<void>{};
     }

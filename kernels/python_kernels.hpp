@@ -23,6 +23,8 @@ class PythonKernels {
         /// Kernels that wait ready, per kernelspec.
         std::size_t ready = 1;
         std::vector<std::string> preload{};
+        /// So long the zygote may take to say that it has forked; then it counts as stuck and is replaced.
+        Duration answer = std::chrono::seconds(3);
         /// After a kernel was handed out the next one is made this much later: not while the first cell runs.
         Duration refill_after = std::chrono::milliseconds(300);
         /// So long kernels start cold after a zygote did not come up.

@@ -36,7 +36,8 @@ Run::Run(std::string context_id, RunSpec spec, WallTime now, std::shared_ptr<Log
     : context_id_(std::move(context_id)),
       spec_(std::move(spec)),
       log_(OutputLog::Limits{}, std::move(budget)),
-      created_(now) {
+      created_(now),
+      named_(!spec_.id.empty()) {
     if (spec_.id.empty()) spec_.id = uuid();
 }
 
@@ -58,7 +59,7 @@ void Run::add(Output output, WallTime now) {
     if (state_ == RunState::finished) return;
     if (auto const* input = std::get_if<ExecuteInput>(&output)) execution_count_ = input->count;
     if (auto const* request = std::get_if<InputRequest>(&output)) input_ = *request;
-    if (std::holds_alternative<ErrorOutput>(output)) saw_error_ = true;
+    if (auto const* error = std::get_if<ErrorOutput>(&output)) raised_ = *error;
     log_.append(std::move(output), now);
 }
 
@@ -66,7 +67,7 @@ void Run::finish(RunOutcome outcome, WallTime now) {
     if (state_ == RunState::finished) return;
     if (outcome.execution_count == 0) outcome.execution_count = execution_count_;
     // Some kernels report what was raised only in the reply.
-    if (outcome.error && !saw_error_) add(*outcome.error, now);
+    if (outcome.error && !raised_) add(*outcome.error, now);
     input_.reset();
     state_ = RunState::finished;
     finished_ = now;

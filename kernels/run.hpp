@@ -19,8 +19,8 @@ struct RunSpec {
     /// For this run only; restored after it. Not every language can: Code::not_supported then.
     std::optional<std::string> cwd{};
     Env env{};
-    /// From the start of the run (not of its wait in the queue): then it is interrupted, and after `grace`
-    /// more its kernel is killed. 0: never.
+    /// From the moment that it leaves the queue (a kernel that has to be started anew counts): then it is
+    /// interrupted, and after `grace` more its kernel is killed. 0: never.
     Duration timeout{};
     Duration grace = std::chrono::seconds(5);
     /// False: input() raises in the kernel.
@@ -66,6 +66,8 @@ class Run {
     Run& operator=(Run const&) = delete;
 
     [[nodiscard]] std::string const& id() const { return spec_.id; }
+    /// True when its id came with the request.
+    [[nodiscard]] bool named() const { return named_; }
     [[nodiscard]] std::string const& context_id() const { return context_id_; }
     [[nodiscard]] RunSpec const& spec() const { return spec_; }
     [[nodiscard]] RunState state() const { return state_; }
@@ -99,7 +101,8 @@ class Run {
     std::optional<WallTime> finished_;
     std::optional<InputRequest> input_;
     Json input_parent_;
-    bool saw_error_ = false;
+    bool named_;
+    std::optional<ErrorOutput> raised_;
     Event ended_;
 };
 

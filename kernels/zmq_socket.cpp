@@ -2,7 +2,9 @@
 
 #include <boost/asio/post.hpp>
 
+#include <atomic>
 #include <cerrno>
+#include <cstring>
 
 #include "base/check.hpp"
 
@@ -83,6 +85,37 @@ Result<void> ZmqSocket::connect(std::string const& endpoint) {
     return {};
 }
 
+void ZmqSocket::disconnect(std::string const& endpoint) { zmq_disconnect(socket_, endpoint.c_str()); }
+
+Result<void> ZmqSocket::reconnect(std::string const& endpoint) {
+    disconnect(endpoint);
+    return connect(endpoint);
+}
+
+Result<std::unique_ptr<ZmqSocket>> ZmqSocket::monitor(int events) {
+    static std::atomic<std::uint64_t> number{0};
+    std::string const place = "inproc://execd-monitor-" + std::to_string(++number);
+    if (zmq_socket_monitor(socket_, place.c_str(), events) != 0) return zmq_failure("zmq.monitor");
+    Options options;
+    options.type = ZMQ_PAIR;
+    options.recv_hwm = 0;  // libzmq's own thread waits for room
+    // libzmq's thread waits until somebody listens to its events.
+    auto out = open(*loop_, context_, options);
+    if (out)
+        if (auto connected = (*out)->connect(place); !connected) out = tl::unexpected(connected.error());
+    if (!out) stop_monitor();
+    return out;
+}
+
+void ZmqSocket::stop_monitor() { zmq_socket_monitor(socket_, nullptr, 0); }
+
+int ZmqSocket::event_of(ZmqMessage const& message) {
+    std::uint16_t number = 0;
+    if (message.empty() || message.front().view().size() < sizeof number) return 0;
+    std::memcpy(&number, message.front().view().data(), sizeof number);
+    return number;
+}
+
 Result<void> ZmqSocket::bind(std::string const& endpoint) {
     if (zmq_bind(socket_, endpoint.c_str()) != 0) return zmq_failure("zmq.bind");
     return {};
@@ -116,6 +149,12 @@ Task<bool> ZmqSocket::sendable(Deadline deadline) {
         bool const told = co_await stirred_.wait(loop_->clock(), deadline);
         if (!told) co_return false;  // perhaps because the socket is no more
     }
+}
+
+bool ZmqSocket::has_message() {
+    bool const there = readable();
+    if (there) wake_receiver();
+    return there;
 }
 
 Result<void> ZmqSocket::send(std::vector<std::string> const& frames) {

@@ -83,6 +83,14 @@ class ZmqSocket {
 
     [[nodiscard]] Result<void> connect(std::string const& endpoint);
     [[nodiscard]] Result<void> bind(std::string const& endpoint);
+    /// Gives the connection up (what it has brought and nobody took is lost), and connects anew.
+    [[nodiscard]] Result<void> reconnect(std::string const& endpoint);
+    void disconnect(std::string const& endpoint);
+    /// Tells the events of this socket's connections from now on: one message each, event_of() reads it.
+    /// (libzmq "zmq_socket_monitor".)
+    [[nodiscard]] Result<std::unique_ptr<ZmqSocket>> monitor(int events);
+    void stop_monitor();
+    [[nodiscard]] static int event_of(ZmqMessage const& message);
     /// The endpoint after a bind to a wildcard port.
     [[nodiscard]] std::string endpoint() const;
 
@@ -90,6 +98,8 @@ class ZmqSocket {
     [[nodiscard]] Result<void> send(std::vector<std::string> const& frames);
     /// True when send() would be taken now. Needs a receiver: it is what the reactor wakes.
     [[nodiscard]] Task<bool> sendable(Deadline deadline);
+    /// True when a message waits to be received.
+    [[nodiscard]] bool has_message();
     /// The next message; one receiver at a time. Gives other work a turn after a burst. Fails when cancelled.
     [[nodiscard]] Task<Result<ZmqMessage>> recv();
 

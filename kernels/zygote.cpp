@@ -110,10 +110,12 @@ Task<Result<pid_t>> Zygote::ask(Json request, std::vector<int> fds, Deadline dea
     } const asking(*this);
     auto const id = text_of(request, "id");
     if (auto sent = socket_.send(request, fds); !sent) co_return tl::unexpected(sent.error());
+    auto const until = earliest(deadline, Deadline::in(loop_->clock(), answer_time_));
     for (;;) {
-        auto reply = co_await socket_.receive(deadline);
+        auto reply = co_await socket_.receive(until);
         if (!reply) {
             broken_ = true;
+            process_->request_stop(Duration::zero());  // it may be stopped or stuck: its kernels live on
             co_return tl::unexpected(reply.error());
         }
         // Another id: of a request whose caller went away. Its kernel ends by itself, nobody tells it to go.

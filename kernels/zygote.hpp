@@ -43,6 +43,8 @@ class Zygote {
 
     [[nodiscard]] bool alive() const { return !broken_ && process_->running(); }
     [[nodiscard]] pid_t pid() const { return process_->pid(); }
+    /// How long it may take to say that it has forked, once it is its turn.
+    void set_answer_time(Duration time) { answer_time_ = time; }
 
     /// Comes back when all of the kernel's sockets listen. The cwd must be absolute. Fails with the errno of
     /// a bad directory; with gone, timed_out or decode when the zygote itself is of no use any more.
@@ -59,6 +61,7 @@ class Zygote {
     shell::Reaper* reaper_;
     std::shared_ptr<shell::Execution> process_;
     PacketSocket socket_;
+    Duration answer_time_ = std::chrono::seconds(3);
     bool broken_ = false;
     bool asking_ = false;
     Event free_;

@@ -205,3 +205,11 @@ def test_sync_sdk_context_calls(daemon, sync_sdk):
     with pytest.raises(Exception, match="not found"):
         codes.get_context(made.id)
     codes.delete_contexts("python")
+
+
+def test_sql_is_refused_clearly_everywhere(daemon):
+    made = daemon.call("POST", "/code/context", json={"language": "sql"})
+    ran = daemon.call("POST", "/code", json={"code": "select 1", "context": {"language": "sql"}})
+    for answer in (made, ran):
+        assert answer.status == 501, answer
+        assert answer.json()["code"] == "NOT_SUPPORTED" and "sql" in answer.json()["message"]

@@ -1,5 +1,8 @@
 """Kernels that die, queue and flood: issue D; opensandbox.md 13.4; PEERS 6.1 (JUP rows)."""
 
+import json
+import re
+
 import pytest
 
 from harness import frames
@@ -36,6 +39,10 @@ def test_runs_in_one_context_queue(daemon, context):
 def test_a_flood_of_prints_is_bounded_and_the_kernel_lives(daemon, context):
     events = run(daemon, context, "import sys\nfor _ in range(200): sys.stdout.write('x' * 1_000_000)")
     assert events[-1]["type"] in frames.TERMINAL
+    # A client that reads along is sent everything that was kept at the time; the rest is told where it was.
+    told = sum(int(n) for n in re.findall(r"execd: (\d+) bytes of output were dropped", json.dumps(events)))
+    said = frames.joined(events).count("x")
+    assert told + said >= 200_000_000 and told > 0, (told, said)
     assert frames.joined(run(daemon, context, "print('alive')")) == "alive\n"
 
 

@@ -125,6 +125,7 @@ def test_put_is_idempotent_and_refuses_another_request(daemon):
     ("/runs", {"code": "1", "context": "nobody"}, "nobody"),
     ("/runs", {"code": "1", "context": "a", "language": "python"}, "exclude"),
     ("/runs", {"code": "1", "timeout_ms": -1}, "timeout_ms"),
+    ("/runs", {"code": "1", "env": {"X;touch /tmp/pwn;Y": "1"}}, "touch"),
 ])
 def test_bad_requests_are_named(daemon, target, body, word):
     answer = daemon.call("POST", "/execd/v1" + target, json=body)
@@ -251,7 +252,7 @@ def test_a_run_has_its_own_time_place_and_environment(daemon, context, work):
     assert text(daemon, finished(daemon, context, "print('X' in os.environ)")) == "False\n"
     run = finished(daemon, context, "import time; time.sleep(60)", timeout_ms=300)
     assert run["outcome"]["kind"] == "timed_out"
-    run = finished(daemon, context, "1", cwd="/no/such/place")
+    run = finished(daemon, context, "1", cwd="/no/such/place", env={"Q": "1"})
     assert run["outcome"]["kind"] == "failed" and run["outcome"]["code"] == "not_found"
 
 
@@ -328,6 +329,42 @@ def test_a_flood_is_declared_as_a_gap(daemon, context):
     said = sum(len(o["text"]) for o in kept if o["type"] == "stream")
     assert said <= 17_000_000 and gaps >= 180_000_000, (said, gaps)
     assert text(daemon, finished(daemon, context, "print('alive')")) == "alive\n"
+
+
+def test_what_was_flushed_before_the_death_is_there(daemon, context):
+    for size in (1000, 3_000_000):
+        code = f"import os, sys, time\nsys.stdout.write('z' * {size})\nsys.stdout.flush()\ntime.sleep(0.1)\nos._exit(3)"
+        run = finished(daemon, context, code)
+        assert run["outcome"]["kind"] == "kernel_died" and not run["outcome"]["incomplete"]
+        assert len(text(daemon, run)) == size
+
+
+def test_unreadable_output_is_declared(daemon, context):
+    run = finished(daemon, context, "x = 1\nfor _ in range(300): x = [x]\ndisplay({'application/json': x}, raw=True)")
+    assert run["outcome"]["kind"] == "ok"
+    assert [o["why"] for o in outputs(daemon, run)["outputs"] if o["type"] == "gap"], run
+
+
+def test_a_language_has_many_names(daemon):
+    made = [ask(daemon, "POST", "/contexts", 201, json={"language": name})["id"] for name in ("py", "python3")]
+    for name in ("python", "py"):
+        listed = [c["id"] for c in ask(daemon, "GET", f"/contexts?language={name}", 200)["contexts"]]
+        assert set(made) <= set(listed)
+    assert set(made) <= {c["id"] for c in daemon.call("GET", "/code/contexts?language=python").json()}
+    assert {c["language"] for c in daemon.call("GET", "/code/contexts").json() if c["id"] in made} == {"python"}
+    for ident in made:
+        assert daemon.call("DELETE", f"/execd/v1/contexts/{ident}").status == 204
+
+
+def test_a_run_that_is_no_longer_kept_does_not_run_again(daemon):
+    context = ask(daemon, "POST", "/contexts", 201, json={})["id"]
+    ident = uuid.uuid4().hex
+    body = {"context": context, "code": "1", "wait_ms": 60_000}
+    ask(daemon, "PUT", f"/runs/{ident}", 201, json=body)
+    daemon.call("DELETE", f"/execd/v1/contexts/{context}")
+    ask(daemon, "PUT", f"/runs/{ident}", 410, json=body)
+    ask(daemon, "GET", f"/runs/{ident}", 410)
+    ask(daemon, "POST", "/runs", 410, json={**body, "id": ident})
 
 
 def test_the_document_knows_the_rows(daemon):

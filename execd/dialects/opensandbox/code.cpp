@@ -212,6 +212,9 @@ Task<Result<Answer>> create_context(Services& services, Call& call) {
     CodeContextRequest request;
     if (auto refused = co_await read_body(call, request)) co_return std::move(*refused);
     static constexpr std::string_view kBefore = "error creating code context. ";
+    if (request.language == "sql")
+        co_return refusal(501, code::kNotSupported,
+                          std::string(kBefore) + "sql is not supported here: use a client inside a command");
     if (!is_kernel_language(request.language))
         co_return refusal(500, code::kRuntime,
                           std::string(kBefore) + "unknown language: " + request.language +
@@ -231,7 +234,7 @@ Task<Result<Answer>> create_context(Services& services, Call& call) {
     if (!context) co_return code_failure(kBefore, context.error());
     CodeContext body;
     body.id = (*context)->id();
-    body.language = request.language;
+    body.language = kernels::canonical_language(request.language);
     body.cwd = request.cwd;
     co_return json(to_json(body));
 }
@@ -239,7 +242,7 @@ Task<Result<Answer>> create_context(Services& services, Call& call) {
 CodeContext described(kernels::Context const& context) {
     CodeContext out;
     out.id = context.id();
-    out.language = context.language();
+    out.language = kernels::canonical_language(context.kernelspec().language);
     return out;
 }
 

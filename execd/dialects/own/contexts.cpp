@@ -236,91 +236,89 @@ Task<Result<Answer>> outputs(Services& services, Call& call) {
     co_return co_await page_answer(services, std::move(log), *from, std::move(query));
 }
 
-}  // namespace
+using Statuses = std::vector<http::Row::Status>;
 
-std::vector<http::Row> contexts_rows(Services& services) {
-    Services* s = &services;
-    std::vector<http::Row> out;
-    using Statuses = std::vector<http::Row::Status>;
-    auto const add = [&out](std::string method, std::string path, std::string id, std::string doc,
-                            Statuses statuses) -> http::Row& {
-        return add_row(out, "Code contexts", std::move(method), std::move(path), std::move(id),
-                       std::move(doc), std::move(statuses));
-    };
-    auto const with_body = [](http::Row& row, wire::Ops const& ops) -> http::Row& {
-        row.body = http::BodyPolicy::json;
-        row.request = &ops;
-        return row;
-    };
-    Statuses const one{{200, &wire::Codec<ContextInfo>::ops, "application/json", "The context"}};
-    Statuses const made{{201, &wire::Codec<ContextInfo>::ops, "application/json", "The new context"}};
-    Statuses const kernel{{200, nullptr, "application/json", "The kernel's reply"}};
-    Statuses const done{{204, nullptr, "", "Done"}};
-    Statuses const page{{200, &wire::Codec<OutputPage>::ops, "application/json", "Outputs, or events"}};
+http::Row::Status one(unsigned status, std::string doc) {
+    return {status, &wire::Codec<ContextInfo>::ops, "application/json", std::move(doc)};
+}
 
-    add("GET", "kernelspecs", "listKernelspecs", "The kernels that are installed.",
-        {{200, &wire::Codec<KernelspecList>::ops, "application/json", "Kernelspecs"}})
+// Made, seen, ended.
+void add_lives(Services* s, RowTable& rows) {
+    rows.add("GET", "kernelspecs", "listKernelspecs", "The kernels that are installed.",
+             {{200, &wire::Codec<KernelspecList>::ops, "application/json", "Kernelspecs"}})
         .invoke = [s](Call& call) { return list_kernelspecs(*s, call); };
-    auto& all = add("GET", "contexts", "listCodeContexts", "Contexts, oldest first.",
-                    {{200, &wire::Codec<ContextList>::ops, "application/json", "Contexts"}});
+    auto& all = rows.add("GET", "contexts", "listCodeContexts", "Contexts, oldest first.",
+                         {{200, &wire::Codec<ContextList>::ops, "application/json", "Contexts"}});
     all.request = &wire::Codec<ListQuery>::ops;
     all.invoke = [s](Call& call) { return list(*s, call); };
-    with_body(
-        add("POST", "contexts", "createCodeContext", "Makes a context; answers when its kernel does.", made),
-        wire::Codec<ContextRequest>::ops)
+    auto const& body = wire::Codec<ContextRequest>::ops;
+    rows.add_with_body(body, "POST", "contexts", "createCodeContext",
+                       "Makes a context; answers when its kernel does.", {one(201, "The new context")})
         .invoke = [s](Call& call) { return create(*s, call); };
-    auto& put_row = with_body(
-        add("PUT", "contexts/{id}", "putCodeContext",
-            "The same with the caller's id: sent again it makes nothing new.", {made.front(), one.front()}),
-        wire::Codec<ContextRequest>::ops);
+    auto& put_row = rows.add_with_body(body, "PUT", "contexts/{id}", "putCodeContext",
+                                       "The same with the caller's id: sent again it makes nothing new.",
+                                       {one(201, "The new context"), one(200, "The context")});
     // Who sends it again shall find what the lost call began.
     put_row.on_disconnect = http::OnDisconnect::keep;
     put_row.invoke = [s](Call& call) { return put(*s, call); };
-    add("GET", "contexts/{id}", "getCodeContext", "One context.", one).sync = [s](Call& call) {
-        return get(*s, call);
-    };
-    auto& gone = add("DELETE", "contexts/{id}", "deleteCodeContext", "Ends a context and its runs.", done);
+    rows.add("GET", "contexts/{id}", "getCodeContext", "One context.", {one(200, "The context")}).sync =
+        [s](Call& call) { return get(*s, call); };
+    auto& gone = rows.add("DELETE", "contexts/{id}", "deleteCodeContext", "Ends a context and its runs.",
+                          {{204, nullptr, "", "Done"}});
     gone.on_disconnect = http::OnDisconnect::keep;
     gone.invoke = [s](Call& call) { return remove(*s, call); };
-    auto& again =
-        add("POST", "contexts/{id}/restart", "restartCodeContext", "A fresh kernel; queued runs stay.", one);
+    auto& again = rows.add("POST", "contexts/{id}/restart", "restartCodeContext",
+                           "A fresh kernel; queued runs stay.", {one(200, "The context")});
     again.on_disconnect = http::OnDisconnect::keep;
     again.invoke = [s](Call& call) { return restart(*s, call); };
-    auto& stop =
-        add("POST", "contexts/{id}/interrupt", "interruptCodeContext",
-            "Interrupts what runs. 204: nothing of it runs any more; 202: it was told, and is still at "
-            "work.",
-            {done.front(), {202, &wire::Codec<RunInfo>::ops, "application/json", "The run"}});
+    auto& stop = rows.add(
+        "POST", "contexts/{id}/interrupt", "interruptCodeContext",
+        "Interrupts what runs. 204: nothing of it runs any more; 202: it was told, and is still at "
+        "work.",
+        {{204, nullptr, "", "Done"}, {202, &wire::Codec<RunInfo>::ops, "application/json", "The run"}});
     stop.request = &wire::Codec<InterruptQuery>::ops;
     stop.invoke = [s](Call& call) { return interrupt(*s, call); };
-    with_body(
-        add("POST", "contexts/{id}/complete", "completeCode", "complete_request of the kernel.", kernel),
-        wire::Codec<CodeRequest>::ops)
+}
+
+// What its kernel is asked and told.
+void add_questions(Services* s, RowTable& rows) {
+    Statuses const kernel{{200, nullptr, "application/json", "The kernel's reply"}};
+    auto const& code = wire::Codec<CodeRequest>::ops;
+    rows.add_with_body(code, "POST", "contexts/{id}/complete", "completeCode",
+                       "complete_request of the kernel.", kernel)
         .invoke = [s](Call& call) { return ask(*s, call, Ask::complete); };
-    with_body(add("POST", "contexts/{id}/inspect", "inspectCode", "inspect_request of the kernel.", kernel),
-              wire::Codec<CodeRequest>::ops)
+    rows.add_with_body(code, "POST", "contexts/{id}/inspect", "inspectCode", "inspect_request of the kernel.",
+                       kernel)
         .invoke = [s](Call& call) { return ask(*s, call, Ask::inspect); };
-    with_body(add("POST", "contexts/{id}/is_complete", "isCodeComplete", "is_complete_request of the kernel.",
-                  kernel),
-              wire::Codec<CodeRequest>::ops)
+    rows.add_with_body(code, "POST", "contexts/{id}/is_complete", "isCodeComplete",
+                       "is_complete_request of the kernel.", kernel)
         .invoke = [s](Call& call) { return ask(*s, call, Ask::is_complete); };
-    auto& past = add("GET", "contexts/{id}/history", "getCodeHistory", "The last inputs.", kernel);
+    auto& past = rows.add("GET", "contexts/{id}/history", "getCodeHistory", "The last inputs.", kernel);
     past.request = &wire::Codec<HistoryQuery>::ops;
     past.invoke = [s](Call& call) { return history(*s, call); };
-    add("GET", "contexts/{id}/comms", "listComms", "comm_info_request of the kernel.", kernel).invoke =
+    rows.add("GET", "contexts/{id}/comms", "listComms", "comm_info_request of the kernel.", kernel).invoke =
         [s](Call& call) { return comms(*s, call); };
-    auto& comm = with_body(add("POST", "contexts/{id}/comms", "sendComm", "A comm message to the kernel.",
-                               {{202, nullptr, "", "Sent; no reply belongs to it"}}),
-                           wire::Codec<CommRequest>::ops);
+    auto& comm = rows.add_with_body(wire::Codec<CommRequest>::ops, "POST", "contexts/{id}/comms", "sendComm",
+                                    "A comm message to the kernel.",
+                                    {{202, nullptr, "", "Sent; no reply belongs to it"}});
     comm.body_limit = 64U << 20;
     comm.invoke = [s](Call& call) { return send_comm(*s, call); };
-    auto& background = add("GET", "contexts/{id}/outputs", "getContextOutputs",
-                           "Outputs that belong to no running run (comms, threads): a page, or with Accept: "
-                           "text/event-stream as they come.",
-                           page);
+    auto& background =
+        rows.add("GET", "contexts/{id}/outputs", "getContextOutputs",
+                 "Outputs that belong to no running run (comms, threads): a page, or with Accept: "
+                 "text/event-stream as they come.",
+                 {{200, &wire::Codec<OutputPage>::ops, "application/json", "Outputs, or events"}});
     background.request = &wire::Codec<OutputsQuery>::ops;
     background.invoke = [s](Call& call) { return outputs(*s, call); };
-    return out;
+}
+
+}  // namespace
+
+std::vector<http::Row> contexts_rows(Services& services) {
+    RowTable rows("Code contexts", "");
+    add_lives(&services, rows);
+    add_questions(&services, rows);
+    return rows.take();
 }
 
 }  // namespace execd::own

@@ -18,9 +18,22 @@ namespace execd::own {
 [[nodiscard]] std::vector<http::Row> contexts_rows(Services& services);
 [[nodiscard]] std::vector<http::Row> runs_rows(Services& services);
 
-/// A new row of `out`; `path` is below /execd/v1/.
-http::Row& add_row(std::vector<http::Row>& out, std::string tag, std::string method, std::string path,
-                   std::string id, std::string doc, std::vector<http::Row::Status> statuses);
+/// Rows of one tag, below /execd/v1/.
+class RowTable {
+  public:
+    RowTable(std::string tag, std::string prefix) : tag_(std::move(tag)), prefix_(std::move(prefix)) {}
+    http::Row& add(std::string method, std::string path, std::string id, std::string doc,
+                   std::vector<http::Row::Status> statuses);
+    /// One that reads a JSON body.
+    http::Row& add_with_body(wire::Ops const& body, std::string method, std::string path, std::string id,
+                             std::string doc, std::vector<http::Row::Status> statuses);
+    std::vector<http::Row> take() { return std::move(rows_); }
+
+  private:
+    std::string tag_;
+    std::string prefix_;
+    std::vector<http::Row> rows_;
+};
 
 /// Fills `out` from body, path, query and headers; Code::invalid_argument says every fault with its place.
 [[nodiscard]] Task<Result<void>> read_request(http::Call& call, wire::Ops const& ops, void* out);

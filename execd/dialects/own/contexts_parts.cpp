@@ -195,15 +195,23 @@ OutputPage page_of(kernels::OutputLog::Page const& page, Clock const& clock) {
 
 }  // namespace
 
-http::Row& add_row(std::vector<http::Row>& out, std::string tag, std::string method, std::string path,
-                   std::string id, std::string doc, std::vector<http::Row::Status> statuses) {
-    http::Row& row = out.emplace_back();
-    row.tag = std::move(tag);
+http::Row& RowTable::add(std::string method, std::string path, std::string id, std::string doc,
+                         std::vector<http::Row::Status> statuses) {
+    http::Row& row = rows_.emplace_back();
+    row.tag = tag_;
     row.method = std::move(method);
-    row.path = "/execd/v1/" + std::move(path);
+    row.path = "/execd/v1/" + prefix_ + path;
     row.operation_id = std::move(id);
     row.doc = std::move(doc);
     row.statuses = std::move(statuses);
+    return row;
+}
+
+http::Row& RowTable::add_with_body(wire::Ops const& body, std::string method, std::string path,
+                                   std::string id, std::string doc, std::vector<http::Row::Status> statuses) {
+    auto& row = add(std::move(method), std::move(path), std::move(id), std::move(doc), std::move(statuses));
+    row.body = http::BodyPolicy::json;
+    row.request = &body;
     return row;
 }
 

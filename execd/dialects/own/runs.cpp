@@ -10,21 +10,46 @@ namespace {
 
 using Found = kernels::Contexts::Found;
 
-Result<Found> run_of(Services& services, Call& call) {
-    auto found = services.contexts->find_run(call.param("id"));
-    if (!found.run) return fail(Code::not_found, "", "no run " + call.param("id"));
-    return found;
+Error forgotten(std::string const& id) {
+    return Error{Code::gone, "", 0, "run " + id + " has ended; its outcome and outputs are no longer kept"};
 }
 
-Task<Result<std::shared_ptr<kernels::Context>>> target_of(Services& services, RunRequest const& request) {
-    if (request.context) {
-        if (request.language)
-            co_return fail(Code::invalid_argument, "", "body: context and language exclude each other");
-        auto context = services.contexts->find(*request.context);
-        if (!context) co_return fail(Code::not_found, "", "no context " + *request.context);
-        co_return context;
+Result<Found> run_of(Services& services, Call& call) {
+    auto found = services.contexts->find_run(call.param("id"));
+    if (found.run) return found;
+    if (services.contexts->was_forgotten(call.param("id")))
+        return tl::unexpected(forgotten(call.param("id")));
+    return fail(Code::not_found, "", "no run " + call.param("id"));
+}
+
+using Submitted = kernels::Contexts::Submitted;
+
+// Queues the run, or finds the one that has its id.
+Task<Result<Submitted>> submit(Services& services, RunRequest const& request, kernels::RunSpec spec) {
+    auto& contexts = *services.contexts;
+    if (request.context && request.language)
+        co_return fail(Code::invalid_argument, "", "body: context and language exclude each other");
+    if (request.id) {
+        if (auto known = contexts.find_run(*request.id); known.run)
+            co_return Submitted{std::move(known), false};
+        if (contexts.was_forgotten(*request.id)) co_return tl::unexpected(forgotten(*request.id));
     }
-    co_return co_await services.contexts->default_for(request.language.value_or("python"));
+    if (!request.context) {
+        bool const leaves = request.on_disconnect == Leave::interrupt;
+        std::string language = request.language.value_or("python");
+        co_return co_await contexts.submit_default(std::move(language), std::move(spec), leaves);
+    }
+    auto context = contexts.find(*request.context);
+    if (!context) co_return fail(Code::not_found, "", "no context " + *request.context);
+    auto run = context->submit(std::move(spec));
+    if (!run) co_return tl::unexpected(run.error());
+    Found found{std::move(context), *std::move(run)};
+    co_return Submitted{std::move(found), true};
+}
+
+bool same_place(Services& services, RunRequest const& request, kernels::Context const& context) {
+    if (request.context) return context.id() == *request.context;
+    return services.contexts->is_default(context, request.language.value_or("python"));
 }
 
 Result<kernels::RunSpec> spec_of(RunRequest const& request) {
@@ -79,22 +104,16 @@ Task<Result<Answer>> start(Services& services, Call& call, bool by_id) {
     }
     auto spec = spec_of(request);
     if (!spec) co_return tl::unexpected(spec.error());
-    auto context = co_await target_of(services, request);
-    if (!context) co_return tl::unexpected(context.error());
-    if (request.id) {
-        auto known = services.contexts->find_run(*request.id);
-        if (known.run) {
-            bool const same = by_id && known.context == *context && known.run->spec().same_work(*spec);
-            if (!same)
-                co_return fail(by_id ? Code::conflict : Code::already_exists, "",
-                               "run " + *request.id + " was started with another request");
-            co_return co_await answer_with(services, call, std::move(known), request, 200);
-        }
-    }
-    auto run = (*context)->submit(*std::move(spec));
-    if (!run) co_return tl::unexpected(run.error());
-    Found found{*std::move(context), *std::move(run)};
-    co_return co_await answer_with(services, call, std::move(found), request, 201);
+    auto submitted = co_await submit(services, request, *spec);
+    if (!submitted) co_return tl::unexpected(submitted.error());
+    auto const& found = submitted->found;
+    bool const same =
+        by_id && found.run->spec().same_work(*spec) && same_place(services, request, *found.context);
+    if (!submitted->created && !same)
+        co_return fail(by_id ? Code::conflict : Code::already_exists, "",
+                       "run " + *request.id + " was started with another request");
+    unsigned const status = submitted->created ? 201 : 200;
+    co_return co_await answer_with(services, call, std::move(submitted->found), request, status);
 }
 
 Task<Result<Answer>> list(Services& services, Call& call) {
@@ -150,53 +169,43 @@ Task<Result<Answer>> outputs(Services& services, Call& call) {
 
 std::vector<http::Row> runs_rows(Services& services) {
     Services* s = &services;
-    std::vector<http::Row> out;
-    using Statuses = std::vector<http::Row::Status>;
-    auto const add = [&out](std::string method, std::string path, std::string id, std::string doc,
-                            Statuses statuses) -> http::Row& {
-        return add_row(out, "Code runs", std::move(method), "runs" + std::move(path), std::move(id),
-                       std::move(doc), std::move(statuses));
-    };
+    RowTable rows("Code runs", "runs");
     http::Row::Status const one{200, &wire::Codec<RunInfo>::ops, "application/json", "The run, or events"};
     http::Row::Status const made{201, &wire::Codec<RunInfo>::ops, "application/json",
                                  "The new run, or events"};
     constexpr std::uint64_t kCode = 64U << 20;
 
-    auto& all = add("GET", "", "listRuns", "Runs that are queued, running or still remembered.",
-                    {{200, &wire::Codec<RunList>::ops, "application/json", "Runs"}});
+    auto& all = rows.add("GET", "", "listRuns", "Runs that are queued, running or still remembered.",
+                         {{200, &wire::Codec<RunList>::ops, "application/json", "Runs"}});
     all.request = &wire::Codec<ListQuery>::ops;
     all.invoke = [s](Call& call) { return list(*s, call); };
-    auto& post =
-        add("POST", "", "startRun",
-            "Queues code in a context. With Accept: text/event-stream its events, else the run.", {made});
-    post.body = http::BodyPolicy::json;
+    auto& post = rows.add_with_body(
+        wire::Codec<RunRequest>::ops, "POST", "", "startRun",
+        "Queues code in a context. With Accept: text/event-stream its events, else the run.", {made});
     post.body_limit = kCode;
-    post.request = &wire::Codec<RunRequest>::ops;
     post.invoke = [s](Call& call) { return start(*s, call, false); };
-    auto& put = add("PUT", "/{id}", "putRun",
-                    "The same with the caller's id: sent again it gives the run that it made.", {made, one});
-    put.body = http::BodyPolicy::json;
+    auto& put = rows.add_with_body(wire::Codec<RunRequest>::ops, "PUT", "/{id}", "putRun",
+                                   "The same with the caller's id: sent again it gives the run that it made.",
+                                   {made, one});
     put.body_limit = kCode;
-    put.request = &wire::Codec<RunRequest>::ops;
     put.invoke = [s](Call& call) { return start(*s, call, true); };
-    add("GET", "/{id}", "getRun", "State, place in the queue, outcome.", {one}).sync = [s](Call& call) {
+    rows.add("GET", "/{id}", "getRun", "State, place in the queue, outcome.", {one}).sync = [s](Call& call) {
         return get(*s, call);
     };
-    add("DELETE", "/{id}", "cancelRun", "Out of the queue, or interrupted.",
-        {{202, &wire::Codec<RunInfo>::ops, "application/json", "The run"}})
+    rows.add("DELETE", "/{id}", "cancelRun", "Out of the queue, or interrupted.",
+             {{202, &wire::Codec<RunInfo>::ops, "application/json", "The run"}})
         .sync = [s](Call& call) { return cancel(*s, call); };
-    auto& answer = add("POST", "/{id}/input", "answerInput", "The line that input() waits for.",
-                       {{204, nullptr, "", "Done"}});
-    answer.body = http::BodyPolicy::json;
-    answer.request = &wire::Codec<InputAnswer>::ops;
+    auto& answer = rows.add_with_body(wire::Codec<InputAnswer>::ops, "POST", "/{id}/input", "answerInput",
+                                      "The line that input() waits for.", {{204, nullptr, "", "Done"}});
     answer.invoke = [s](Call& call) { return input(*s, call); };
-    auto& replay = add("GET", "/{id}/outputs", "getRunOutputs",
-                       "Outputs from a number on: a page, or with Accept: text/event-stream as they come, "
-                       "resumed by Last-Event-ID.",
-                       {{200, &wire::Codec<OutputPage>::ops, "application/json", "Outputs, or events"}});
+    auto& replay =
+        rows.add("GET", "/{id}/outputs", "getRunOutputs",
+                 "Outputs from a number on: a page, or with Accept: text/event-stream as they come, "
+                 "resumed by Last-Event-ID.",
+                 {{200, &wire::Codec<OutputPage>::ops, "application/json", "Outputs, or events"}});
     replay.request = &wire::Codec<OutputsQuery>::ops;
     replay.invoke = [s](Call& call) { return outputs(*s, call); };
-    return out;
+    return rows.take();
 }
 
 }  // namespace execd::own

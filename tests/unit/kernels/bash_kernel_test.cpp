@@ -41,6 +41,15 @@ TEST_F(BashKernel, KeepsItsStateAndTakesARunsPlace) {
         {.code = "pwd; echo \"$A\"", .cwd = folder.path(), .env = {{"A", "it's \"x\" $(id) `id` \\n"}}});
     EXPECT_EQ(text(placed), folder.path() + "\nit's \"x\" $(id) `id` \\n\n");
     EXPECT_EQ(text(exec(context, "pwd; echo \"[${A-unset}]\"")), before);
+    auto const lost = exec_spec(context, {.code = "pwd", .cwd = "/no/such", .env = {{"A", "1"}}});
+    EXPECT_EQ(lost->outcome().kind, RunOutcome::Kind::failed);
+    EXPECT_EQ(lost->outcome().code, Code::not_found) << lost->outcome().why;
+    // readonly fails half way: what was taken is given back.
+    exec(context, "readonly B=1");
+    auto const half =
+        exec_spec(context, {.code = "pwd", .cwd = folder.path(), .env = {{"A", "1"}, {"B", "2"}}});
+    EXPECT_EQ(half->outcome().kind, RunOutcome::Kind::failed);
+    EXPECT_EQ(text(exec(context, "pwd; echo \"[${A-unset}]\"")), before);
 }
 
 TEST_F(BashKernel, IsInterrupted) {

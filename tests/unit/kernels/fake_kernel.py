@@ -39,6 +39,17 @@ def bind(kind, name):
     return sock
 
 
+if HOW == "port_lost":  # the second start finds its port taken
+    import socket
+
+    flag = os.path.join(os.path.dirname(sys.argv[1]), "starts")
+    with open(flag, "a+") as starts:
+        starts.write("x")
+        starts.seek(0)
+        second = starts.read() == "xx"
+    if second:
+        taker = socket.create_server((conn["ip"], conn["shell_port"]))
+
 if HOW == "late":
     time.sleep(0.4)
 shell, control, stdin = bind(zmq.ROUTER, "shell"), bind(zmq.ROUTER, "control"), bind(zmq.ROUTER, "stdin")
@@ -60,11 +71,9 @@ def publish(kind, content, parent, **more):
     iopub.send_multipart([b"topic", *frames(kind, content, parent, **more)])
 
 
-def execute(ident, header, content):
-    code = content["code"]
-    how = code.split()[0] if code else ""
-    publish("status", {"execution_state": "busy"}, header)
-    reply = {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": []}
+def publish_faults(how, code, header):
+    global iopub
+    number = int(code.split()[1]) if len(code.split()) > 1 else 0
     if how == "rubbish":
         # None of these may harm the run: each is dropped and counted.
         publish("stream", {"name": "stdout", "text": "forged"}, header, key=b"wrong")
@@ -76,6 +85,41 @@ def execute(ident, header, content):
         publish("no_such_type", {"x": 1}, header)
         publish("stream", {"name": "stdout", "text": "good"}, {**header, "msg_id": "somebody else's"})
         publish("stream", {"name": "stdout", "text": "good"}, header)
+    if how == "big":
+        publish("stream", {"name": "stdout", "text": "x" * number}, header)
+    if how == "flood":
+        for i in range(number):
+            publish("stream", {"name": "stdout", "text": "%099d\n" % i}, header)
+    if how == "torrent":
+        for _ in range(number):
+            publish("stream", {"name": "stdout", "text": "y" * 66_000}, header)
+    if how == "deep":
+        publish("display_data", {}, header, raw=b'{"data":' + b"[" * 300 + b"]" * 300 + b"}")
+    if how == "rebind":
+        iopub.close(0)
+        for _ in range(200):  # libzmq closes in its own time
+            try:
+                iopub = bind(zmq.PUB, "iopub")
+                break
+            except zmq.ZMQError:
+                time.sleep(0.01)
+    if how == "last_words":  # all of it has left the process when that ends
+        publish("stream", {"name": "stdout", "text": "z" * number}, header)
+        for each in (shell, control, stdin, iopub, heartbeat):
+            each.close(10_000)
+        ctx.term()
+        os._exit(3)
+    if how == "orphan":
+        if os.fork() == 0:
+            time.sleep(4)
+        os._exit(3)
+
+
+def execute(ident, header, content):
+    code = content["code"]
+    how = code.split()[0] if code else ""
+    publish("status", {"execution_state": "busy"}, header)
+    reply = {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": []}
     if how == "no_reply":
         publish("status", {"execution_state": "idle"}, header)
         return
@@ -98,7 +142,7 @@ def execute(ident, header, content):
             signal.pause()
         signal.signal(signal.SIGINT, old)
     if how == "ask":
-        content = {"prompt": "Who? ", "password": False}
+        content = {"prompt": "Who? " * int((code.split() + ["1"])[1]), "password": False}
         stdin.send_multipart([ident, *frames("input_request", content, header)])
         answer = json.loads(stdin.recv_multipart()[-1])["value"] if stdin.poll(5000) else "nobody answered"
         publish("stream", {"name": "stdout", "text": answer}, header)
@@ -115,11 +159,9 @@ def execute(ident, header, content):
         publish("stream", {"name": "stdout", "text": "done"}, header)
     if how == "reply_error":
         reply = {"status": "error", "ename": "E", "evalue": "only in the reply", "traceback": []}
-    if how == "big":
-        publish("stream", {"name": "stdout", "text": "x" * int(code.split()[1])}, header)
-    if how == "flood":
-        for i in range(int(code.split()[1])):
-            publish("stream", {"name": "stdout", "text": "%099d\n" % i}, header)
+    if how == "big_reply":
+        reply["user_expressions"] = {"x": {"data": "x" * int(code.split()[1])}}
+    publish_faults(how, code, header)
     shell.send_multipart([ident, *frames("execute_reply", reply, header)])
     if how == "no_idle":
         return

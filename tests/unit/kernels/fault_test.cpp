@@ -6,6 +6,8 @@
 namespace execd::kernels {
 namespace {
 
+int count(int quick, int slow) { return std::getenv("EXECD_SLOW_TESTS") == nullptr ? quick : slow; }
+
 class Faults : public Fake {};
 
 class Impatient : public Fake {
@@ -120,7 +122,7 @@ TEST_F(Faults, UnansweredHeartbeatsKillWhereThatWasAsked) {
 
 TEST_F(Faults, TheFirstRunOfAFreshKernelMayAsk) {
     // A kernel drops an input_request to an identity that its stdin socket has not met.
-    for (int i = 0; i < 10; ++i) {
+    for (int i = 0; i < count(3, 10); ++i) {
         auto const context = fake();
         auto const asking = submit(context, {.code = "ask", .allow_stdin = true});
         ASSERT_TRUE(
@@ -177,13 +179,11 @@ TEST_F(Faults, AnUnheededInterruptIsToldAndMayBeRepeated) {
     EXPECT_TRUE(idle && *idle) << "nothing ran";
 }
 
-int count(int quick, int slow) { return std::getenv("EXECD_SLOW_TESTS") == nullptr ? quick : slow; }
-
 // PEERS.md 6.1, jupyter #6244.
 TEST_F(Faults, ClientsThatComeBackToADeadContextLeaveNothing) {
     auto const context = make({.language = "fake", .revive = false});
     exec(context, "die 3");
-    for (int i = 0; i < count(1000, 100'000); ++i)
+    for (int i = 0; i < count(300, 100'000); ++i)
         ASSERT_EQ(exec(context, "big 2")->outcome().cause, "exited");
     EXPECT_LE(context->runs().size(), context->spec().keep_runs);
     EXPECT_EQ(context->queued(), 0U);
@@ -282,6 +282,67 @@ TEST_F(Faults, ACallerThatLeavesLeavesNoContext) {
     handle.cancel();
     ASSERT_TRUE(until(contexts_.changed(), [&] { return !contexts_.find("left"); }));
     EXPECT_TRUE(run(process->ended(in(10))));
+}
+
+TEST_F(Faults, ALostPortIsTriedAgainAtARestartToo) {
+    auto const context = fake("fakeport_lost");
+    ASSERT_TRUE(run(context->restart(in(30)))) << "its port was taken";
+    EXPECT_EQ(text(exec(context, "big 3")), "xxx");
+}
+
+TEST_F(Faults, ARunsTimeCountsWhileItsKernelComesUp) {
+    auto const context = fake("fakelate");
+    exec(context, "die 3");
+    auto const late = exec_spec(context, {.code = "big 3", .timeout = 50ms});
+    EXPECT_EQ(late->outcome().kind, RunOutcome::Kind::timed_out);
+    auto const next = exec(context, "big 3");
+    EXPECT_EQ(text(next), "xxx");
+    EXPECT_EQ(all<Notice>(next).size(), 1U);
+    EXPECT_EQ(context->generation(), 2) << "the start went on";
+}
+
+TEST_F(Faults, WhatNoRunCanHaveIsRefused) {
+    auto const context = fake();
+    for (std::string const name : {"X;touch pwn;Y", "A-B", "", "1A", "A=B", "A B"}) {
+        auto const refused = context->submit({.code = "big 1", .env = {{name, "1"}}});
+        ASSERT_FALSE(refused) << name;
+        EXPECT_EQ(refused.error().code, Code::invalid_argument);
+    }
+    EXPECT_FALSE(context->submit({.code = "big 1", .env = {{"A", std::string("x\0y", 3)}}}));
+    EXPECT_FALSE(context->submit({.code = "big 1", .cwd = std::string("/\0y", 3)}));
+}
+
+TEST_F(Faults, RunsThatAreNoLongerKeptAreKnown) {
+    auto const context = make({.language = "fake", .keep_runs = 1});
+    for (std::string const id : {"one", "two", ""}) exec_spec(context, {.id = id, .code = "big 1"});
+    EXPECT_TRUE(contexts_.was_forgotten("one"));
+    EXPECT_TRUE(contexts_.was_forgotten("two"));
+    auto const last = exec_spec(context, {.id = "three", .code = "big 1"});
+    EXPECT_FALSE(contexts_.was_forgotten("three"));
+    ASSERT_TRUE(run(contexts_.remove(context->id(), 0s)));
+    EXPECT_TRUE(contexts_.was_forgotten("three"));
+}
+
+TEST_F(Faults, ARunWhoseClientLeavesWhileItsContextIsMade) {
+    struct Caller {
+        static Task<void> go(Contexts& contexts, std::string id, bool leaves) {
+            RunSpec spec{.id = std::move(id), .code = "big 3"};
+            (void)co_await contexts.submit_default("fakelate", std::move(spec), leaves);
+        }
+    };
+    Scope::Handle keeps;
+    Scope::Handle leaves;
+    scope_.spawn("keeps", Caller::go(contexts_, "keeps", false), keeps);
+    scope_.spawn("leaves", Caller::go(contexts_, "leaves", true), leaves);
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return contexts_.size() == 1; }));
+    keeps.cancel();
+    leaves.cancel();
+    ASSERT_TRUE(until(contexts_.changed(), [&] { return !contexts_.list("fakelate").empty(); }));
+    auto const context = contexts_.list("fakelate").front();
+    ASSERT_TRUE(until(context->changed(), [&] { return context->find("keeps") != nullptr; }));
+    EXPECT_TRUE(run(context->find("keeps")->wait(clock_, in(20))));
+    EXPECT_EQ(text(context->find("keeps")), "xxx");
+    EXPECT_EQ(contexts_.find_run("leaves").run, nullptr);
 }
 
 class SmallLogs : public Fake {

@@ -23,6 +23,10 @@ TEST_P(Python, AnswersInTheFirstRun) {
     EXPECT_EQ(first->execution_count(), 1);
     EXPECT_EQ(result(exec(context, "_ + 40")), "42");
     EXPECT_EQ(context->state(), ContextState::idle);
+    auto const py = make({.language = "py"});
+    EXPECT_EQ(contexts_.list("python").size(), 2U);
+    EXPECT_EQ(contexts_.list("python3").size(), 2U);
+    EXPECT_TRUE(contexts_.list("r").empty());
 }
 
 TEST_P(Python, ErrorsHaveNameValueAndTraceback) {

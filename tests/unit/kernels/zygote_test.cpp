@@ -199,6 +199,45 @@ TEST_F(Zygotes, WhatTheForkCannotGiveIsStartedCold) {
     EXPECT_NE(text(exec(path, "import sys; print(sys.path)")).find("/some/where"), std::string::npos);
 }
 
+class FastAnswer : public KernelTest {
+  protected:
+    FastAnswer() : KernelTest({.env = test_env(), .home = "/nonexistent", .zygote_answer = 500ms}) {}
+};
+
+TEST_F(FastAnswer, AStuckZygoteIsReplacedAndTheColdStartSaysSo) {
+    ASSERT_TRUE(run(contexts_.prewarm()));
+    make();  // the one from the pool
+    for (auto const& execution : executions_.list())
+        if (execution->label() == "zygote") ::kill(execution->pid(), SIGSTOP);
+    auto const cold = make();
+    EXPECT_EQ(cold->kernel()->kind(), StartKind::cold);
+    EXPECT_NE(cold->kernel()->why_cold().find("no answer"), std::string::npos) << cold->kernel()->why_cold();
+    EXPECT_NE(make()->kernel()->kind(), StartKind::cold);
+}
+
+// A Python that cannot be a zygote (it refuses -c), and is a good kernel otherwise.
+TEST_F(Zygotes, AFailingZygoteIsToldByTheColdStart) {
+    TempFolder const folder;
+    folder.write("python",
+                 "#!/bin/sh\ncase \" $* \" in *\" -c \"*) echo no zygotes here >&2; exit 7;; esac\nexec " +
+                     test_python() + " \"$@\"\n");
+    std::filesystem::permissions(folder.path() + "/python", std::filesystem::perms::owner_all);
+    Json const spec = {
+        {"argv", {folder.path() + "/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"}},
+        {"language", "python"}};
+    folder.write("kernels/python3/kernel.json", spec.dump());
+    Contexts::Options options{.env = test_env(), .home = "/nonexistent"};
+    options.env["JUPYTER_PATH"] = folder.path();
+    Contexts contexts(loop_, executions_, reaper_, options);
+    auto const made = run(contexts.create({}));
+    ASSERT_TRUE(made) << made.error().message();
+    EXPECT_EQ((*made)->kernel()->kind(), StartKind::cold);
+    EXPECT_NE((*made)->kernel()->why_cold().find("no zygotes here"), std::string::npos)
+        << (*made)->kernel()->why_cold();
+    EXPECT_EQ(result(exec(*made, "6*7")), "42");
+    run(contexts.close(in(20)));
+}
+
 TEST_F(Zygotes, WhatSubprocessesWroteBelongsToTheirCell) {
     auto const context = make();
     // Who reads the pipe is slow.
@@ -222,13 +261,22 @@ TEST_F(Zygotes, SubprocessesThreadsAndExitHandlersWork) {
                         "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: "
                         "print(p.map(abs, [-1, -2]))")),
               "[1, 2]\n");
+    // What the zygote does with signals and threads does not reach its kernels.
+    EXPECT_EQ(text(exec(context,
+                        "import threading, signal, os\n"
+                        "t = threading.Thread(target=lambda: print('thread')); t.start(); t.join()\n"
+                        "print(signal.pthread_sigmask(signal.SIG_BLOCK, []), "
+                        "signal.getsignal(signal.SIGINT) is signal.default_int_handler, "
+                        "signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGCHLD))\n"
+                        "old = os.umask(0o22); os.umask(old); print(oct(old))")),
+              "thread\nset() True 0 0\n0o22\n");
     exec(context, "import atexit; atexit.register(lambda: open('bye', 'w').write('x'))");
     ASSERT_TRUE(run(contexts_.remove(context->id(), 10s)));
     EXPECT_TRUE(std::filesystem::exists(folder.path() + "/bye"));
 }
 
 TEST_F(Zygotes, ManyAtOnce) {
-    constexpr int kMany = 12;
+    constexpr int kMany = 6;
     struct One {
         static Task<void> go(Zygotes* test, int* good, int* done, Event* ended) {
             ContextSpec wanted;
