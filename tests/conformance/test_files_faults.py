@@ -143,11 +143,16 @@ def test_a_dead_mount_holds_only_its_own(daemon, work):
         waiting = []
         for index in range(36):
             place = work / ("link" if index % 2 else "dead")
-            target = [query("/files/download", path=f"{place}/file"),
-                      query("/directories/list", path=str(place)),
-                      query("/files/search", path=str(place))][index % 3]
+            request = [("GET", query("/files/download", path=f"{place}/file")),
+                       ("GET", query("/directories/list", path=str(place))),
+                       ("GET", query("/files/search", path=str(place))),
+                       ("GET", query("/execd/v1/files/archive", path=f"{place}/file")),
+                       ("POST", "/execd/v1/files/watches", b'{"path":"%s"}' % str(place).encode()),
+                       ("POST", "/execd/v1/files/edit",
+                        b'{"path":"%s/file","edits":[{"old":"a","new":"b"}]}' % str(place).encode())][index % 6]
             wire = stack.enter_context(daemon.wire())
-            wire.send(build("GET", target, daemon.headers))
+            headers = [("Content-Type", "application/json"), *daemon.headers]
+            wire.send(build(request[0], request[1], headers, *request[2:]))
             waiting.append(wire)
         # The files could be opened, it is their content that nobody answers.
         processes.eventually(lambda: dead.waiting >= 2, what="requests without an answer")
@@ -159,6 +164,11 @@ def test_a_dead_mount_holds_only_its_own(daemon, work):
                 assert wire.request("GET", query("/files/search", path="/proc/self/fdinfo"),
                                     daemon.headers).status in (200, 404)
                 ok(upload(daemon, form(metadata(work / f"new{index}"), part("file", bytes(3 << 20)))))
+                tree = wire.request("GET", query("/execd/v1/files/archive", path=f"{work}/alive"), daemon.headers)
+                assert tree.status == 200 and tree.body
+                found = daemon.call("POST", "/execd/v1/files/search",
+                                    json={"path": f"{work}/alive", "pattern": "alive"}).json()
+                assert len(found["matches"]) == 1
         for wire in waiting:
             wire.reset()
 

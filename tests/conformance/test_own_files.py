@@ -1,20 +1,24 @@
 """execd's own /execd/v1/files (docs/files.md): archives, whole files with digests, edits, searches, watches."""
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import tarfile
 import threading
 
 import pytest
 
+from harness import processes
 from harness.daemon import Daemon
-from harness.wire import query
+from harness.wire import build, query
+from test_files_faults import mounted
 
 BASE = "/execd/v1/files"
 
@@ -154,6 +158,136 @@ def test_text_in_its_encodings(daemon, work):
     assert (got["encoding"], base64.b64decode(got["text"])) == ("base64", b"\x00\xff")
     bad = {"path": f"{work}/t", "text": "日", "encoding": "latin-1"}
     assert daemon.call("PUT", f"{BASE}/text", json=bad).status == 400
+
+
+def at_once(daemon, requests):
+    """The answers to requests that are all sent before any is read."""
+    with contextlib.ExitStack() as stack:
+        wires = []
+        for method, path, body in requests:
+            wire = stack.enter_context(daemon.wire())
+            text = json.dumps(body).encode()
+            wire.send(build(method, path, [("Content-Type", "application/json"), *daemon.headers], text))
+            wires.append((wire, method))
+        return [wire.response(method) for wire, method in wires]
+
+
+def test_one_of_many_with_the_same_expectation_wins(daemon, work):
+    for _ in range(5):
+        (work / "f").write_text("start")
+        digest = hashlib.sha256(b"start").hexdigest()
+        answers = at_once(daemon, [("POST", f"{BASE}/edit", {
+            "path": f"{work}/f", "expected_sha256": digest, "edits": [{"old": "start", "new": f"by {index}"}],
+        }) for index in range(16)])
+        assert sorted(answer.status for answer in answers) == [200] + [409] * 15
+
+
+def test_changes_of_one_file_at_the_same_time_are_all_kept(daemon, work):
+    (work / "f").write_text("".join(f"<{index}>\n" for index in range(24)))
+    requests = []
+    for index in range(24):
+        old, new = f"<{index}>", f"[{index}]"
+        requests.append([
+            ("POST", f"{BASE}/edit", {"path": f"{work}/f", "edits": [{"old": old, "new": new}]}),
+            ("POST", f"{BASE}/editor", {"path": f"{work}/f", "command": "str_replace", "old_str": old, "new_str": new}),
+            ("POST", "/files/replace", {f"{work}/f": {"old": old, "new": new}}),
+        ][index % 3])
+    for answer in at_once(daemon, requests):
+        assert answer.status == 200, answer
+        assert b'"error":"' not in answer.body
+    assert (work / "f").read_text() == "".join(f"[{index}]\n" for index in range(24))
+
+
+def test_latin_1_is_edited_where_it_is_asked_for(daemon, work):
+    (work / "f").write_bytes("größe\n".encode("latin-1"))
+    body = {"path": f"{work}/f", "edits": [{"old": "größe", "new": "maß"}]}
+    assert daemon.call("POST", f"{BASE}/edit", json=body).status == 404
+    assert daemon.call("POST", f"{BASE}/edit", json={**body, "encoding": "latin-1"}).status == 200
+    assert (work / "f").read_bytes() == "maß\n".encode("latin-1")
+    (work / "bytes").write_bytes(b"0123456789")
+    got = daemon.call("GET", query(f"{BASE}/text", path=f"{work}/bytes", offset=2, length=3)).json()
+    assert got["text"] == "234"
+
+
+def test_the_editor_tool_says_what_is_wrong_with_a_request(daemon, work):
+    (work / "f").write_text("one\n")
+    answer = daemon.call("POST", f"{BASE}/editor", json={"command": "rename", "path": f"{work}/f"})
+    assert answer.status == 200 and answer.json()["error"].startswith("Unrecognized command rename. The allowed")
+    answer = daemon.call("POST", f"{BASE}/editor", json={"command": "view", "path": f"{work}/f", "view_range": [1, 2, 3]})
+    assert answer.json()["error"].endswith("It should be a list of two integers.")
+
+
+def test_a_search_ends_at_its_time_within_one_file(daemon, work):
+    (work / "large").write_bytes((b"a" * 30_000 + b"\n") * 200)
+    body = {"path": f"{work}/large", "pattern": "(.)(.).*\\2\\1x", "max_ms": 50}
+    answer = daemon.call("POST", f"{BASE}/search", json=body)
+    assert answer.status == 200, answer
+    assert answer.json()["truncated"] or answer.json()["too_hard"]
+
+
+def test_errors_have_their_names(daemon, work):
+    (work / "file").write_text("x")
+    (work / "binary").write_bytes(b"\xff\xfe\x00")
+    (work / "loop").symlink_to("loop")
+    os.mkfifo(work / "pipe")
+
+    def text(path, **more):
+        return daemon.call("GET", query(f"{BASE}/text", path=path, **more))
+
+    cases = [
+        (text(f"{work}/none"), 404, "not_found", "ENOENT"),
+        (text(str(work)), 400, "is_a_directory", "EISDIR"),
+        (text(f"{work}/file/x"), 400, "not_a_directory", "ENOTDIR"),
+        (text(f"{work}/loop"), 400, "invalid_path", "ELOOP"),
+        (text(f"{work}/" + "n" * 300), 400, "invalid_path", "ENAMETOOLONG"),
+        (text(f"{work}/a\0b"), 400, "invalid_path", None),
+        (text(f"{work}/pipe"), 400, "invalid_path", None),
+        (text(f"{work}/binary", encoding="utf-16-le"), 400, "decode_error", None),
+        (put(daemon, query(f"{BASE}/content", path=f"{work}/file", create_only="true"), b"y"), 409,
+         "already_exists", "EEXIST"),
+        (daemon.call("GET", query(f"{BASE}/archive", path=f"{work}/none")), 404, "not_found", "ENOENT"),
+        (daemon.call("POST", f"{BASE}/watches", json={"path": f"{work}/none/deeper"}), 404, "not_found", "ENOENT"),
+    ]
+    for answer, status, code, name in cases:
+        error = answer.json()["error"]
+        assert (answer.status, error["code"], error.get("errno_name")) == (status, code, name), error
+        assert ("errno" in error) == (name is not None)
+    assert text(f"{work}/none").json()["error"]["path"] == f"{work}/none"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_full_disk_and_a_read_only_one(daemon, work):
+    with mounted(work / "small", "size=1m") as small:
+        (small / "file").write_text("old")
+        answer = put(daemon, query(f"{BASE}/content", path=f"{small}/file"), bytes(3 << 20))
+        assert (answer.status, answer.json()["error"]["code"]) == (507, "no_space_left")
+        answer = put(daemon, query(f"{BASE}/archive", path=f"{small}/to"), tar_of([("big", bytes(3 << 20))]))
+        assert (answer.status, answer.json()["error"]["code"]) == (507, "no_space_left")
+        assert os.listdir(small) == ["file"] and (small / "file").read_text() == "old"
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        for answer in (
+            put(daemon, query(f"{BASE}/content", path=f"{small}/new"), b"x"),
+            daemon.call("PUT", f"{BASE}/text", json={"path": f"{small}/file", "text": "x"}),
+            daemon.call("POST", f"{BASE}/edit", json={"path": f"{small}/file", "edits": [{"old": "old", "new": "x"}]}),
+            put(daemon, query(f"{BASE}/archive", path=f"{small}/to"), tar_of([("a", b"x")])),
+        ):
+            assert answer.json()["error"]["code"] == "read_only_filesystem", answer
+        assert (small / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize("route", ["content", "archive"])
+def test_a_client_killed_at_every_byte(daemon, work, route):
+    body = b"the new file" if route == "content" else gzip.compress(tar_of([("a", b"the new file")]))
+    request = build("PUT", query(f"{BASE}/{route}", path=f"{work}/target"), daemon.headers, body)
+    before = processes.open_fds(daemon.pid)
+    for size in range(len(request)):
+        with socket.create_connection(("127.0.0.1", daemon.port)) as client:
+            client.sendall(request[:size])
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+        assert os.listdir(work) == [], size
+    processes.eventually(lambda: processes.open_fds(daemon.pid) <= before, what="no descriptor left")
 
 
 def test_find_and_search(daemon, work):
