@@ -24,20 +24,21 @@ class Driver:
     def run(self, code, begun=None, seconds=30):
         """(reply's content, {stream: text}, [message types and contents])."""
         ident = self.client.execute(code, allow_stdin=False)
-        streams, others = {"stdout": "", "stderr": ""}, []
+        parts, others = {"stdout": [], "stderr": []}, []
         while True:
             message = self.client.get_iopub_msg(timeout=seconds)
             if message["parent_header"].get("msg_id") != ident:
                 continue
             kind, content = message["msg_type"], message["content"]
             if kind == "stream":
-                streams[content["name"]] += content["text"]
+                parts[content["name"]].append(content["text"])
                 if begun:
                     begun()
             elif kind == "status" and content["execution_state"] == "idle":
                 break
             elif kind not in ("status", "execute_input"):
                 others.append((kind, content))
+        streams = {name: "".join(texts) for name, texts in parts.items()}
         return self.client.get_shell_msg(timeout=seconds)["content"], streams, others
 
     def stop(self):
