@@ -89,10 +89,11 @@ Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandReq
     if (!key) co_return refusal(400, code::kBody, key.error().message());
     if (*key) {
         // Before anything of the world is looked at: what the first one changed is no reason to refuse.
-        if (auto run = services.executions->find((*key)->id))
-            co_return run->digest() == (*key)->digest && sees(call, run->owner())
-                ? told(services, call, std::move(run))
-                : other_request();
+        if (auto run = services.executions->find((*key)->id)) {
+            bool const same = run->digest() == (*key)->digest;
+            if (same && sees(call, run->owner())) co_return told(services, call, std::move(run));
+            co_return other_request();
+        }
     }
     shell::Environment environment = environment_of(services, call);
     environment.overlay(request.envs);

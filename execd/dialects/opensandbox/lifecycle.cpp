@@ -250,7 +250,8 @@ void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     row.sync = [s](Call& call) { return get(*s, call); };
     out.push_back(row);
 
-    row = row_of("DELETE", "/v1/sandboxes/{sandboxId}", "deleteLifecycleSandbox", "Ends it and all of its work.");
+    row = row_of("DELETE", "/v1/sandboxes/{sandboxId}", "deleteLifecycleSandbox",
+                 "Ends it and all of its work.");
     row.statuses = {{204, nullptr, "", "Nothing of it is left"}};
     row.invoke = [s](Call& call) { return kill(*s, call); };
     out.push_back(row);
