@@ -72,18 +72,12 @@ supervise() {
         $EXECD --port 44772 &
         daemon=$!
         status=0
-        # The signal may have come before there was a number to send it to. It also ends `wait`, before the daemon has ended.
-        [ -n "$stopping" ] || wait "$daemon" || status=$?
-        while [ -z "$stopping" ] && kill -0 "$daemon" 2>/dev/null; do wait "$daemon" || status=$?; done
-        if [ -n "$stopping" ]; then
-            kill -TERM "$daemon" 2>/dev/null || :
-            # What a shell is told between its fork and the exec is lost, so it is said again.
-            (sleep 1; kill -TERM "$daemon") >/dev/null 2>&1 &
-            again=$!
-            while kill -0 "$daemon" 2>/dev/null; do wait "$daemon" || :; done
-            kill "$again" 2>/dev/null || :
-            break
-        fi
+        # A trapped signal ends `wait` before the daemon has ended.
+        while kill -0 "$daemon" 2>/dev/null; do
+            status=0
+            wait "$daemon" || status=$?
+        done
+        [ -z "$stopping" ] || break
         daemon=
         [ $(($(date +%s) - begun)) -lt 60 ] || pause=0
         say "execd ended with status $status; starting it again in $pause s"
@@ -138,7 +132,12 @@ while kill -0 "$program" 2>/dev/null; do
     status=0
     wait "$program" || status=$?
 done
-kill -TERM "$supervisor" 2>/dev/null || :
-wait "$supervisor" 2>/dev/null || :
+# Said until it is done: what a shell is told between a fork and the exec, or just before a `wait`, is lost.
+(
+    while kill -TERM "$supervisor"; do sleep 1; done
+) >/dev/null 2>&1 &
+again=$!
+while kill -0 "$supervisor" 2>/dev/null; do wait "$supervisor" 2>/dev/null || :; done
+kill "$again" 2>/dev/null || :
 [ -z "$ended" ] || status=0
 exit "$status"
