@@ -11,6 +11,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
 
+#include <array>
+#include <cstdlib>
+#include <cstring>
+
 #include "base/log.hpp"
 #include "shell/process_tree.hpp"
 
@@ -24,12 +28,30 @@ Duration of(timeval const& t) {
     return std::chrono::seconds(t.tv_sec) + std::chrono::microseconds(t.tv_usec);
 }
 
+/// Bytes. From /proc, because getrusage(2) begins with the peak of whoever started the daemon; without /proc
+/// that is what there is.
+std::uint64_t daemons_peak() {
+    std::array<char, 4096> text;
+    UniqueFd const status(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+    auto const size = status ? ::read(status.get(), text.data(), text.size() - 1) : -1;
+    if (size > 0) {
+        text[static_cast<std::size_t>(size)] = '\0';
+        if (char const* const line = std::strstr(text.data(), "VmHWM:"))
+            return std::strtoull(line + sizeof "VmHWM:" - 1, nullptr, 10) * 1024;
+    }
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
 /// Of the process alone, or 0 where that is not known: a program starts with the peak of whoever executed it,
 /// which lent it its memory, and that is the daemon.
 std::uint64_t own_peak(rusage const& usage) {
-    rusage daemon{};
-    ::getrusage(RUSAGE_SELF, &daemon);
-    return usage.ru_maxrss > daemon.ru_maxrss ? static_cast<std::uint64_t>(usage.ru_maxrss) * 1024 : 0;
+    static std::uint64_t known = 0;  // the reactor's; the daemon's peak only grows
+    auto const peak = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+    if (peak <= known) return 0;
+    known = daemons_peak();
+    return peak > known ? peak : 0;
 }
 
 Usage usage_of(rusage const& usage) { return {of(usage.ru_utime), of(usage.ru_stime), own_peak(usage)}; }
