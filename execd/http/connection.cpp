@@ -104,11 +104,13 @@ Result<void> Connection::pay(std::size_t in, std::size_t head, std::size_t out) 
 
 void Connection::shrink() {
     if (watch_ || end_ != begin_) return;
-    in_ = std::string();
+    // Swapped: a short string that is moved in leaves the large one its memory.
+    std::string().swap(in_);
     begin_ = end_ = 0;
-    head_ = Head();
+    Head none;
+    std::swap(head_, none);
     head_size_ = 0;
-    out_ = std::string();
+    std::string().swap(out_);
     held_.release();
 }
 
@@ -212,7 +214,8 @@ Task<bool> Connection::next_head() {
     Deadline deadline = Deadline::in(clock, server_.limits_.idle);
     Deadline resting = Deadline::in(clock, kRest);
     bool started = false;
-    if (out_.capacity() > kFirstBuffer && !pay(in_.size(), head_size_, out_.capacity())) out_ = std::string();
+    if (out_.capacity() > kFirstBuffer && !pay(in_.size(), head_size_, out_.capacity()))
+        std::string().swap(out_);
     for (;;) {
         if (std::size_t const skip = leading_empty_line(buffered()); skip > 0 && served_ > 0) consume(skip);
         auto const end = find_head_end(buffered(), resume);

@@ -77,9 +77,9 @@ def in_memory(fresh_daemon):
 
 def test_logs_say_what_was_dropped(fresh_daemon):
     daemon = in_memory(fresh_daemon)
-    ident = start(daemon, "seq 1 600000")
+    ident = start(daemon, "seq 1 250000")
     ended(daemon, ident)
-    whole = b"".join(b"%d\n" % i for i in range(1, 600_001))
+    whole = b"".join(b"%d\n" % i for i in range(1, 250_001))
     answer = daemon.call("GET", f"/command/{ident}/logs")
     lost = int(answer.header("X-Execd-Lost"))
     assert 0 < lost < len(whole) and int(answer.header("EXECD-COMMANDS-TAIL-CURSOR")) == len(whole)
@@ -92,8 +92,8 @@ def test_logs_say_what_was_dropped(fresh_daemon):
 def test_a_key_costs_the_live_reader_nothing(fresh_daemon):
     """Without a disk nothing beyond the ring is kept for a second reader, but the first one sees all of it."""
     daemon = in_memory(fresh_daemon)
-    events = daemon.events_of("/command", {"command": "seq 1 600000"}, [("Idempotency-Key", "k")])
-    assert frames.joined(events) == "".join(f"{i}\n" for i in range(1, 600_001))
+    events = daemon.events_of("/command", {"command": "seq 1 250000"}, [("Idempotency-Key", "k")])
+    assert frames.joined(events) == "".join(f"{i}\n" for i in range(1, 250_001))
 
 
 def test_log_refusals(daemon):

@@ -15,8 +15,8 @@ from harness.daemon import REPO
 SHELLS = [["dash"], ["busybox", "sh"], ["bash", "--posix"]]
 SCRIPT = str(REPO / "deploy" / "bootstrap.sh")
 STAND_IN = """#!/bin/sh
-echo "begun $$ $*" >>{book}
 trap 'echo "told $$" >>{book}; kill $!; exit 0' TERM
+echo "begun $$ $*" >>{book}
 while :; do sleep 60 >/dev/null 2>&1 & wait $!; done
 """
 

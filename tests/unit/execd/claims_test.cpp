@@ -37,7 +37,7 @@ class ClaimsTest : public VirtualLoop {
         std::optional<T> out;
         scope_.spawn("test", keep(std::move(task), &out));
         EXPECT_TRUE(run_until([&out] { return out.has_value(); }));
-        if (!out) std::abort();
+        if (!out) throw std::runtime_error("see the failure above");
         return std::move(*out);
     }
     void finish(Task<void> task) {
@@ -48,7 +48,7 @@ class ClaimsTest : public VirtualLoop {
     ClaimPtr create(Spec spec) {
         auto made = finish(claims_.create(std::move(spec)));
         EXPECT_TRUE(made) << (made ? "" : made.error().message());
-        if (!made) std::abort();
+        if (!made) throw std::runtime_error("see the failure above");
         return *made;
     }
     ClaimPtr create(std::string id) {
@@ -63,7 +63,7 @@ class ClaimsTest : public VirtualLoop {
         spec.owner = std::move(owner);
         auto started = finish(executions_.start(std::move(spec)));
         EXPECT_TRUE(started) << (started ? "" : started.error().message());
-        if (!started) std::abort();
+        if (!started) throw std::runtime_error("see the failure above");
         return *started;
     }
     bool ended(ClaimPtr const& claim) {

@@ -149,17 +149,15 @@ TEST_F(Tree, GrepLooksAtItsLimitsWithinOneFile) {
     std::string text;
     for (int i = 0; i < 500; ++i) text += line + "\n";
     put(dir / "large", text);
-    for (char const* const pattern : {"(.)(.).*\\2\\1x", "(a+)b"}) {
-        for (bool const multiline : {false, true}) {
-            GrepOptions options(dir / "large", pattern);
-            options.max_ms = 1;
-            options.multiline = multiline;
-            auto const late = Grep(options).run();
-            ASSERT_TRUE(late);
-            if (late->too_hard > 0) continue;  // given up for another reason
-            EXPECT_EQ(late->limit, "time") << pattern;
-            EXPECT_TRUE(late->truncated);
-        }
+    for (bool const multiline : {false, true}) {
+        GrepOptions options(dir / "large", "(.)(.).*\\2\\1x");
+        options.max_ms = 1;
+        options.multiline = multiline;
+        auto const late = Grep(options).run();
+        ASSERT_TRUE(late);
+        if (late->too_hard > 0) continue;  // given up for another reason
+        EXPECT_EQ(late->limit, "time");
+        EXPECT_TRUE(late->truncated);
     }
     GrepOptions options(dir / "large", "(.)(.).*\\2\\1x");
     options.max_ms = 600'000;

@@ -5,6 +5,7 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "base/clock.hpp"
@@ -32,7 +33,7 @@ class Harness {
         std::optional<T> out;
         drive(keep(std::move(task), &out));
         EXPECT_TRUE(out.has_value()) << "timed out";
-        if (!out) std::abort();
+        if (!out) throw std::runtime_error("see the failure above");
         return std::move(*out);
     }
     void run(Task<void> task) { drive(std::move(task)); }
@@ -48,13 +49,13 @@ class Harness {
     std::shared_ptr<Execution> start(ExecutionSpec spec) {
         auto started = run(executions.start(std::move(spec)));
         EXPECT_TRUE(started.has_value()) << (started ? "" : started.error().message());
-        if (!started) std::abort();
+        if (!started) throw std::runtime_error("see the failure above");
         return *started;
     }
     std::shared_ptr<Execution> start(std::string text) { return start(shell(std::move(text))); }
     Verdict verdict(std::shared_ptr<Execution> const& execution) {
         EXPECT_TRUE(run(execution->ended(soon())));
-        if (!execution->verdict()) std::abort();
+        if (!execution->verdict()) throw std::runtime_error("see the failure above");
         return *execution->verdict();
     }
     std::string read(Execution& execution, ReadFrom from = {}) {

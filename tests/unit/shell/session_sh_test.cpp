@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <stdexcept>
 
 #include "harness.hpp"
 #include "shell/session.hpp"
@@ -30,12 +31,12 @@ class ShSession : public ::testing::TestWithParam<char const*> {
         auto run =
             h.run(session->run({.text = std::move(text), .cwd = {}, .exports = {}, .timeout = timeout}));
         EXPECT_TRUE(run.has_value()) << (run ? "" : run.error().message());
-        if (!run) std::abort();
+        if (!run) throw std::runtime_error("no run");
         return *run;
     }
     RunEnd finish(std::shared_ptr<SessionRun> const& run) {
         EXPECT_EQ(h.run(run->wait(h.soon())), SessionRun::Waited::ended);
-        if (!run->end()) std::abort();
+        if (!run->end()) throw std::runtime_error("no end");
         return *run->end();
     }
     std::string output(SessionRun const& run) { return h.run(Harness::collect(run.reader(), h.soon())); }

@@ -21,12 +21,12 @@ class SessionTest : public ::testing::Test {
         auto run =
             h.run(session->run({.text = std::move(text), .cwd = {}, .exports = {}, .timeout = timeout}));
         EXPECT_TRUE(run.has_value()) << (run ? "" : run.error().message());
-        if (!run) std::abort();
+        if (!run) throw std::runtime_error("see the failure above");
         return *run;
     }
     RunEnd finish(std::shared_ptr<SessionRun> const& run) {
         EXPECT_EQ(h.run(run->wait(h.soon())), SessionRun::Waited::ended);
-        if (!run->end()) std::abort();
+        if (!run->end()) throw std::runtime_error("see the failure above");
         return *run->end();
     }
     std::string output(SessionRun const& run, StreamMask streams = kAllStreams) {

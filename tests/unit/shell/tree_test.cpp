@@ -30,7 +30,9 @@ bool gone(Harness& h, std::string const& pids) {
     auto spec = h.shell("for p in " + pids +
                         "; do n=0; while kill -0 $p 2>/dev/null; do sleep 0.01; n=$((n+1)); "
                         "[ $n -gt 500 ] && exit 1; done; done");
-    return h.verdict(h.start(std::move(spec))).success();
+    auto const verdict = h.verdict(h.start(std::move(spec)));
+    EXPECT_TRUE(verdict.success()) << "looking for " << pids << ": " << verdict.text();
+    return verdict.success();
 }
 
 TEST(ProcessTree, StopEndsWhatLeftGroupAndSession) {
