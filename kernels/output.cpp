@@ -151,12 +151,13 @@ void OutputLog::append(Output output, WallTime at) {
     std::size_t size = bytes_of(output);
     if (size > limits_.bytes) {
         output = OutputGap{1, size, "one output was larger than the whole log"};
-        total_bytes_ += size;
         size = bytes_of(output);
     }
     entries_.push_back({at, std::make_shared<Output const>(std::move(output)), size, total_bytes_});
     bytes_ += size;
     total_bytes_ += size;
+    // A gap that is dropped itself still stands for what was lost in it.
+    if (auto const* gap = std::get_if<OutputGap>(entries_.back().output.get())) total_bytes_ += gap->bytes;
     if (budget_) budget_->used += size;
     while (entries_.size() > 1 && (bytes_ > limits_.bytes || entries_.size() > limits_.events)) drop_first();
     while (entries_.size() > 1 && budget_ && budget_->exceeded() && bytes_ > budget_->share()) drop_first();
