@@ -215,7 +215,9 @@ Task<Result<Answer>> renew(Services& services, Call& call) {
     co_return lifecycle_json(to_json(request));
 }
 
-http::Row row_of(std::string method, std::string path, std::string operation, std::string doc) {
+}  // namespace
+
+http::Row lifecycle_row(std::string method, std::string path, std::string operation, std::string doc) {
     http::Row row;
     row.tag = "Sandboxes";
     row.method = std::move(method);
@@ -226,11 +228,9 @@ http::Row row_of(std::string method, std::string path, std::string operation, st
     return row;
 }
 
-}  // namespace
-
 void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     Services* s = &services;
-    auto row = row_of("POST", "/v1/sandboxes", "createLifecycleSandbox", "A claim on this container.");
+    auto row = lifecycle_row("POST", "/v1/sandboxes", "createLifecycleSandbox", "A claim on this container.");
     row.body = http::BodyPolicy::json;
     row.body_limit = 2U << 20;
     row.request = &wire::Codec<CreateSandboxRequest>::ops;
@@ -239,36 +239,36 @@ void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     row.invoke = [s](Call& call) { return create(*s, call); };
     out.push_back(row);
 
-    row = row_of("GET", "/v1/sandboxes", "listSandboxes",
-                 "Living claims (?state=, repeated is or; ?metadata=; ?page=, ?pageSize=).");
+    row = lifecycle_row("GET", "/v1/sandboxes", "listSandboxes",
+                        "Living claims (?state=, repeated is or; ?metadata=; ?page=, ?pageSize=).");
     row.statuses = {{200, &wire::Codec<SandboxList>::ops, "application/json", "A page of them"}};
     row.sync = [s](Call& call) { return list(*s, call); };
     out.push_back(row);
 
-    row = row_of("GET", "/v1/sandboxes/{sandboxId}", "getLifecycleSandbox", "One living claim.");
+    row = lifecycle_row("GET", "/v1/sandboxes/{sandboxId}", "getLifecycleSandbox", "One living claim.");
     row.statuses = {{200, &wire::Codec<SandboxBody>::ops, "application/json", "The claim"}};
     row.sync = [s](Call& call) { return get(*s, call); };
     out.push_back(row);
 
-    row = row_of("DELETE", "/v1/sandboxes/{sandboxId}", "deleteLifecycleSandbox",
-                 "Ends it and all of its work.");
+    row = lifecycle_row("DELETE", "/v1/sandboxes/{sandboxId}", "deleteLifecycleSandbox",
+                        "Ends it and all of its work.");
     row.statuses = {{204, nullptr, "", "Nothing of it is left"}};
     row.invoke = [s](Call& call) { return kill(*s, call); };
     out.push_back(row);
 
-    row = row_of("POST", "/v1/sandboxes/{sandboxId}/pause", "pauseSandbox", "Freezes its processes.");
+    row = lifecycle_row("POST", "/v1/sandboxes/{sandboxId}/pause", "pauseSandbox", "Freezes its processes.");
     row.statuses = {{202, nullptr, "", "They stand still"},
                     {409, nullptr, "application/json", "Not running"}};
     row.invoke = [s](Call& call) { return pause(*s, call); };
     out.push_back(row);
 
-    row = row_of("POST", "/v1/sandboxes/{sandboxId}/resume", "resumeSandbox", "Lets them go on.");
+    row = lifecycle_row("POST", "/v1/sandboxes/{sandboxId}/resume", "resumeSandbox", "Lets them go on.");
     row.statuses = {{202, nullptr, "", "They run"}, {409, nullptr, "application/json", "Not paused"}};
     row.invoke = [s](Call& call) { return resume(*s, call); };
     out.push_back(row);
 
-    row = row_of("POST", "/v1/sandboxes/{sandboxId}/renew-expiration", "renewSandbox",
-                 "Moves its end, earlier or later.");
+    row = lifecycle_row("POST", "/v1/sandboxes/{sandboxId}/renew-expiration", "renewSandbox",
+                        "Moves its end, earlier or later.");
     row.body = http::BodyPolicy::json;
     row.request = &wire::Codec<RenewRequest>::ops;
     row.statuses = {{200, &wire::Codec<RenewRequest>::ops, "application/json", "The new end"}};

@@ -198,17 +198,6 @@ Task<Result<Answer>> capabilities() {
 
 Task<Result<Answer>> no_isolation() { co_return refusal(503, code::kUnavailable, "isolation unavailable"); }
 
-http::Row row_of(std::string method, std::string path, std::string operation, std::string doc) {
-    http::Row row;
-    row.tag = "Sandboxes";
-    row.method = std::move(method);
-    row.path = std::move(path);
-    row.operation_id = std::move(operation);
-    row.doc = std::move(doc);
-    row.on_disconnect = http::OnDisconnect::keep;
-    return row;
-}
-
 }  // namespace
 
 void add_lifecycle_more(Services& services, std::vector<http::Row>& out) {
@@ -217,29 +206,29 @@ void add_lifecycle_more(Services& services, std::vector<http::Row>& out) {
         if (claim.kind() == kKind)
             s->authenticator->tokens().revoke_subject(auth::Dialect::open_sandbox, claim.id());
     });
-    auto row =
-        row_of("GET", "/v1/sandboxes/{sandboxId}/endpoints/{port}", "getSandboxEndpoint",
-               "Where a port of this container is reached; 44772 is execd. ?use_server_proxy=true names "
-               "the claim in the path instead of a header.");
+    auto row = lifecycle_row(
+        "GET", "/v1/sandboxes/{sandboxId}/endpoints/{port}", "getSandboxEndpoint",
+        "Where a port of this container is reached; 44772 is execd. ?use_server_proxy=true names "
+        "the claim in the path instead of a header.");
     row.statuses = {{200, &wire::Codec<SandboxEndpoint>::ops, "application/json", "The endpoint"}};
     row.sync = [s](Call& call) { return endpoint(*s, call); };
     out.push_back(row);
 
-    row = row_of("PATCH", "/v1/sandboxes/{sandboxId}/metadata", "patchSandboxMetadata",
-                 "Merge patch: a value sets, null deletes.");
+    row = lifecycle_row("PATCH", "/v1/sandboxes/{sandboxId}/metadata", "patchSandboxMetadata",
+                        "Merge patch: a value sets, null deletes.");
     row.body = http::BodyPolicy::json;
     row.request = &wire::Codec<MetadataPatch>::ops;
     row.statuses = {{200, &wire::Codec<SandboxBody>::ops, "application/json", "The claim"}};
     row.invoke = [s](Call& call) { return patch_metadata(*s, call); };
     out.push_back(row);
 
-    row = row_of("GET", "/v1/sandboxes/{sandboxId}/diagnostics/{kind}", "getSandboxDiagnostics",
-                 "logs: the last output of its commands; events: what happened to it.");
+    row = lifecycle_row("GET", "/v1/sandboxes/{sandboxId}/diagnostics/{kind}", "getSandboxDiagnostics",
+                        "logs: the last output of its commands; events: what happened to it.");
     row.statuses = {{200, &wire::Codec<DiagnosticBody>::ops, "application/json", "Text"}};
     row.sync = [s](Call& call) { return diagnostics(*s, call); };
     out.push_back(row);
 
-    row = row_of("POST", "/v1/metrics/events", "reportClientEvent", "Taken and forgotten.");
+    row = lifecycle_row("POST", "/v1/metrics/events", "reportClientEvent", "Taken and forgotten.");
     row.body = http::BodyPolicy::raw;
     row.statuses = {{204, nullptr, "", "Taken"}};
     row.sync = [](Call&) -> Result<Answer> { return Answer::empty(204); };
@@ -264,19 +253,19 @@ void add_absent(Services& services, std::vector<http::Row>& out) {
     };
     for (auto const& absent_one : kAbsent) {
         if (!services.config.lifecycle) break;
-        auto row = row_of("*", std::string(absent_one.path), std::string(absent_one.operation),
-                          "501: " + std::string(absent_one.what) + " are not supported.");
+        auto row = lifecycle_row("*", std::string(absent_one.path), std::string(absent_one.operation),
+                                 "501: " + std::string(absent_one.what) + " are not supported.");
         row.body = http::BodyPolicy::raw;
         row.statuses = {{501, nullptr, "application/json", "Not supported"}};
         row.invoke = [what = std::string(absent_one.what)](Call&) { return absent(what); };
         out.push_back(row);
     }
-    auto row = row_of("GET", "/v1/isolated/capabilities", "getIsolationCapabilities",
-                      "Says that there are no isolated sessions here.");
+    auto row = lifecycle_row("GET", "/v1/isolated/capabilities", "getIsolationCapabilities",
+                             "Says that there are no isolated sessions here.");
     row.tag = "Isolation";
     row.invoke = [](Call&) { return capabilities(); };
     out.push_back(row);
-    row = row_of("*", "/v1/isolated/{rest...}", "isolated", "503: isolation is unavailable.");
+    row = lifecycle_row("*", "/v1/isolated/{rest...}", "isolated", "503: isolation is unavailable.");
     row.tag = "Isolation";
     row.body = http::BodyPolicy::raw;
     row.statuses = {{503, nullptr, "application/json", "Unavailable"}};

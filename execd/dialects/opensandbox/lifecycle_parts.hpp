@@ -23,6 +23,10 @@ inline constexpr std::string_view kKind = "opensandbox";
 [[nodiscard]] http::Answer bad_request(std::string_view why);
 [[nodiscard]] wire::Timestamp stamp_of(WallTime at);
 
+/// A row of these routes without its bodies and its handler.
+[[nodiscard]] http::Row lifecycle_row(std::string method, std::string path, std::string operation,
+                                      std::string doc);
+
 /// Endpoints, metadata and diagnostics of one claim (lifecycle_more.cpp).
 void add_lifecycle_more(Services& services, std::vector<http::Row>& out);
 
