@@ -5,11 +5,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 
 #include "base/fault.hpp"
+#include "fs/progress.hpp"
 
 namespace execd::fs {
 
@@ -31,8 +33,9 @@ template <class Write>
 Result<void> write_loop(int fd, std::span<char const> bytes, int patience_ms, Write write) {
     while (!bytes.empty()) {
         errno = fault::hit("write");
-        ssize_t const n = errno == 0 ? write(bytes) : -1;
+        ssize_t const n = errno == 0 ? write(bytes.first(std::min(bytes.size(), kStep))) : -1;
         if (n > 0) {
+            count_step();
             bytes = bytes.subspan(static_cast<std::size_t>(n));
         } else if (n < 0 && errno == EAGAIN) {
             if (auto ok = wait_writable(fd, patience_ms); !ok) return ok;
@@ -62,7 +65,7 @@ Result<std::size_t> read_at(int fd, std::span<char> out, std::int64_t offset) {
     std::size_t done = 0;
     while (done < out.size()) {
         errno = fault::hit("read");
-        ssize_t const n = errno == 0 ? ::pread(fd, out.data() + done, out.size() - done,
+        ssize_t const n = errno == 0 ? ::pread(fd, out.data() + done, std::min(out.size() - done, kStep),
                                                offset + static_cast<std::int64_t>(done))
                                      : -1;
         if (n < 0 && errno == EINTR) continue;
@@ -72,6 +75,7 @@ Result<std::size_t> read_at(int fd, std::span<char> out, std::int64_t offset) {
             return fail(Code::unavailable, "read", "there is nothing to read now, only later");
         if (n < 0) return fail_errno("read", errno);
         if (n == 0) break;
+        count_step();
         done += static_cast<std::size_t>(n);
     }
     return done;

@@ -37,6 +37,7 @@ struct TextContent {
 struct ReadText {
     using Answer = TextContent;
     static constexpr Lane kLane = Lane::bulk;
+    static constexpr bool kStepwise = true;
     std::string path{};
     Encoding encoding = Encoding::detect;
     std::optional<std::uint64_t> begin{};
@@ -60,6 +61,7 @@ struct ReadText {
 struct WriteText {
     using Answer = Written;
     static constexpr Lane kLane = Lane::bulk;
+    static constexpr bool kStepwise = true;
     std::string path{};
     std::string text{};
     Encoding encoding = Encoding::utf8;
@@ -112,6 +114,7 @@ struct Edited {
 struct EditText {
     using Answer = Edited;
     static constexpr Lane kLane = Lane::bulk;
+    static constexpr bool kStepwise = true;
     std::string path{};
     std::vector<TextEdit> edits{};
     std::optional<std::string> expected_sha256{};

@@ -4,7 +4,8 @@
 // A local operation belongs to its thread: when the one who waits is cancelled, or its time is over, the wait
 // ends at once and the operation's own end is awaited by nobody. Searches see their flag and stop; everything
 // else comes to its end. Operations on network and user-space file systems share a few threads (Local): a
-// dead server cannot hold a lane.
+// dead server cannot hold a lane. One that works through a file step by step (`kStepwise`) is not waited for
+// when its next step stays away on such a file system for as long as metadata may take.
 //
 // Thread: the reactor.
 #pragma once
@@ -21,6 +22,7 @@
 #include "base/loop.hpp"
 #include "base/task.hpp"
 #include "fs/operations.hpp"
+#include "fs/progress.hpp"
 #include "fs/remote_mounts.hpp"
 #include "fs/wire.hpp"
 
@@ -135,8 +137,10 @@ class Executor {
         std::optional<Result<typename Op::Answer>> answer;
         Event done;
         bool finished = false;
+        Steps steps{0};
 
         void work() {
+            CountSteps const count(steps);
             try {
                 answer.emplace(op.run());
             } catch (std::bad_alloc const&) {
@@ -181,8 +185,11 @@ Task<Result<typename Op::Answer>> Executor::run_here(Op op, Slot file) {
         if (!job->op.cancel) job->op.cancel = std::make_shared<std::atomic<bool>>(false);
     auto const deadline = deadline_of(Op::kLane);
     Slot held;
+    bool stepwise = false;
     if (may_hang_in(job->op)) {
-        auto got = co_await slot(Op::kLane, deadline);
+        if constexpr (requires { Op::kStepwise; }) stepwise = true;
+        auto const patience = stepwise ? deadline_of(Lane::metadata) : deadline;
+        auto got = co_await slot(Op::kLane, patience);
         if (!got) co_return Failure(std::move(got.error()));
         held = std::move(*got);
     }
@@ -198,8 +205,13 @@ Task<Result<typename Op::Answer>> Executor::run_here(Op op, Slot file) {
             });
         });
     while (!job->finished) {
-        bool const woken = co_await job->done.wait(loop_->clock(), deadline);
-        if (!woken && !job->finished) co_return fail(Code::timed_out, "fs.deadline", "no answer");
+        auto const steps = job->steps.load(std::memory_order_relaxed);
+        auto const next = stepwise ? earliest(deadline, deadline_of(Lane::metadata)) : deadline;
+        bool const woken = co_await job->done.wait(loop_->clock(), next);
+        if (woken || job->finished) continue;
+        bool const goes_on = stepwise && job->steps.load(std::memory_order_relaxed) != steps;
+        if (!goes_on || deadline.passed(loop_->clock()))
+            co_return fail(Code::timed_out, "fs.deadline", "the file system does not answer");
     }
     co_return std::move(*job->answer);
 }

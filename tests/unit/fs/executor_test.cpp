@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "fs/progress.hpp"
 #include "fs/remote_mounts.hpp"
 #include "support.hpp"
 
@@ -230,6 +231,100 @@ TEST_F(ExecutorTest, AFileOfADeadServerIsReadByAFewThreads) {
     while (!got) clock.settle();
     ASSERT_TRUE(got->has_value());
     EXPECT_EQ(std::string(buffer.data(), **got), "content");
+}
+
+/// Reads as fast as its server answers: `allow` lets it take that many steps, `end` lets it come to its end.
+struct Pace {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int allowed = 0;
+    int taken = 0;
+    bool ended = false;
+    void allow(int n) {
+        std::unique_lock lock(mutex);
+        allowed += n;
+        changed.notify_all();
+        changed.wait(lock, [this] { return taken == allowed; });
+    }
+    void end() {
+        std::lock_guard const lock(mutex);
+        ended = true;
+        changed.notify_all();
+    }
+    void steps() {
+        std::unique_lock lock(mutex);
+        for (;;) {
+            changed.wait(lock, [this] { return ended || taken < allowed; });
+            if (taken == allowed) return;
+            count_step();
+            ++taken;
+            changed.notify_all();
+        }
+    }
+};
+
+struct Stepping {
+    using Answer = Done;
+    static constexpr Lane kLane = Lane::bulk;
+    static constexpr bool kStepwise = true;
+    std::string path{};
+    std::shared_ptr<Pace> pace{};
+    explicit Stepping(std::string p = {}, std::shared_ptr<Pace> at = {})
+        : path(std::move(p)), pace(std::move(at)) {}
+    [[nodiscard]] Result<Done> run() const {
+        pace->steps();
+        return Done{};
+    }
+    template <class A>
+    void visit(A& a) {
+        a(path);
+    }
+};
+}  // namespace
+template <>
+struct OperationNumber<Stepping> {
+    static constexpr std::uint16_t value = 60'002;
+};
+namespace {
+
+TEST_F(ExecutorTest, ASlowServerIsWaitedForAsLongAsItGoesOn) {
+    Executor files(loop, options);
+    auto const pace = std::make_shared<Pace>();
+    std::optional<Result<Done>> out;
+    Scope::Handle handle;
+    start(files, Stepping("/mnt/user/f", pace), out, handle);
+    clock.settle();
+    for (int i = 0; i < 10; ++i) {
+        pace->allow(1);
+        clock.advance(std::chrono::seconds(29));
+        ASSERT_FALSE(out);
+    }
+    pace->end();
+    while (!out) clock.settle();
+    EXPECT_TRUE(out->has_value());
+}
+
+TEST_F(ExecutorTest, AServerThatStopsAnsweringIsNotWaitedForUntilTheBulkDeadline) {
+    Executor files(loop, options);
+    auto const pace = std::make_shared<Pace>();
+    std::optional<Result<Done>> dead;
+    std::optional<Result<Done>> here;
+    Scope::Handle handle;
+    Scope::Handle other;
+    start(files, Stepping("/mnt/user/f", pace), dead, handle);
+    start(files, Stepping("/tmp/f", pace), here, other);
+    clock.settle();
+    pace->allow(2);
+    clock.advance(std::chrono::seconds(29));
+    EXPECT_FALSE(dead);
+    clock.advance(std::chrono::seconds(31));
+    clock.advance(std::chrono::seconds(31));
+    ASSERT_TRUE(dead);
+    EXPECT_EQ((*dead).error().code, Code::timed_out);
+    EXPECT_FALSE(here);
+    pace->end();
+    while (!here) clock.settle();
+    EXPECT_TRUE(here->has_value());
 }
 
 struct Throwing {
