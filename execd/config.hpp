@@ -25,6 +25,22 @@ struct ListenAddress {
 /// Whether a line of a command's event stream keeps its terminator.
 enum class LineTerminators { by_client, keep, strip };
 
+/// Chromium and the desktop: at the first use, when the daemon starts, or never.
+enum class BrowserMode { on_demand, boot, off };
+
+struct BrowserConfig {
+    BrowserMode mode = BrowserMode::on_demand;
+    unsigned width = 1280;  // pixels
+    unsigned height = 1024;
+    std::string program;             // empty: chromium on PATH
+    std::string profile;             // directory; empty: below the state directory
+    std::string user;                // the account of the desktop's programs; empty: chosen
+    std::vector<std::string> flags;  // more of Chromium's own
+    std::string recordings;          // directory; empty: below the state directory
+    std::uint64_t recording_bytes = 2ULL << 30;
+    Duration recording_age = std::chrono::hours(24 * 7);
+};
+
 struct Config {
     std::vector<ListenAddress> listen;
     std::string access_token;
@@ -54,6 +70,7 @@ struct Config {
     bool lifecycle = true;  // clients may create sandboxes (claims) here
     bool exit_with_last_claim = false;
     bool runtime_init = false;  // POST /internal/init is served
+    BrowserConfig browser{};
 };
 
 enum class Command { serve, doctor, help, version, kernel, fs_worker };

@@ -17,6 +17,9 @@ class Terminals;
 namespace execd::kernels {
 class Contexts;
 }
+namespace execd::browser_proxy {
+class Supervisor;
+}
 namespace execd::fs {
 class Executor;
 class Workers;
@@ -59,6 +62,7 @@ struct Services {
     fs::Workers* workers = nullptr;
     fs::Watches* watches = nullptr;
     http::ReverseProxy* proxy = nullptr;
+    browser_proxy::Supervisor* browser = nullptr;  // null: switched off
     http::Server* server = nullptr;
     http::Router const* router = nullptr;
     unsigned short main_port = 0;  // bound port of the first TCP listener
