@@ -63,11 +63,22 @@ void Executions::join_owner(Execution& execution, Owner const& owner, SpawnSpec&
     child.cgroup_procs = owner.leaf->spawn_procs();
 }
 
+namespace {
+/// The time of what stands still stands still.
+void hold_timeout(Owner& owner, std::shared_ptr<Execution> const& execution, Timer& timeout, Duration left) {
+    if (!timeout.armed()) return;
+    timeout.cancel();
+    owner.waiting.push_back({execution, std::max(left, Duration::zero())});
+}
+}  // namespace
+
 /// The gate may have closed while it was on its way in.
 void Executions::obey(Owner const& owner, std::shared_ptr<Execution> const& execution) {
     if (owner.gate == Owner::Gate::closed) execution->request_stop(Duration::zero());
-    if (owner.gate == Owner::Gate::frozen && !owner.group)
-        scope_.spawn("execution.freeze", execution->freeze(true));
+    if (owner.gate != Owner::Gate::frozen) return;
+    if (auto const at = execution->deadline_)
+        hold_timeout(*owner_of(owner.name), execution, execution->timeout_, *at - loop_->clock().now());
+    if (!owner.group) scope_.spawn("execution.freeze", execution->freeze(true));
 }
 
 namespace {
@@ -79,6 +90,9 @@ struct Forest {
 }  // namespace
 
 Task<bool> Executions::stop_processes(std::shared_ptr<Owner> owner) {
+    for (auto const& execution : list(owner->name))
+        if (auto const at = execution->deadline_)
+            hold_timeout(*owner, execution, execution->timeout_, *at - loop_->clock().now());
     if (owner->group && owner->group->freeze(true)) {
         auto const group = owner->group;
         auto const work = [&group] { return group->wait_frozen(kFreezeTime); };
@@ -98,6 +112,14 @@ Task<bool> Executions::stop_processes(std::shared_ptr<Owner> owner) {
 }
 
 Task<void> Executions::continue_processes(std::shared_ptr<Owner> owner) {
+    for (auto const& [waiting, left] : std::exchange(owner->waiting, {})) {
+        auto const execution = waiting.lock();
+        if (!execution || !execution->running()) continue;
+        execution->deadline_ = loop_->clock().now() + left;
+        execution->timeout_.arm(Deadline(*execution->deadline_), [waiting] {
+            if (auto const it = waiting.lock()) it->expire(TimedOut::Kind::hard);
+        });
+    }
     if (owner->group && owner->group->freeze(false)) co_return;
     auto const stopped = std::exchange(owner->stopped, {});
     auto const work = [&stopped] {

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "shell/cgroup.hpp"
 #include "shell/process_tree.hpp"
 
 namespace execd::shell {
+
+class Execution;
 
 struct Owner {
     enum class Gate { open, frozen, closed };
@@ -24,6 +27,12 @@ struct Owner {
     std::vector<std::string> not_enforced;
     /// Stopped one by one, because no group could: these and no others are continued.
     std::vector<ProcessEntry> stopped;
+    /// Executions with a timeout, and what was left of it when they were frozen: their time stands still too.
+    struct Waiting {
+        std::weak_ptr<Execution> execution;
+        Duration left{};
+    };
+    std::vector<Waiting> waiting;
 };
 
 }  // namespace execd::shell

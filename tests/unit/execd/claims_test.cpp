@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <cstring>
+
 #include "../base/virtual_loop.hpp"
 #include "../shell/harness.hpp"
 #include "shell/owners.hpp"
@@ -217,6 +219,29 @@ TEST_F(ClaimsTest, PauseStopsProcessesAndRefusesNewOnes) {
     start("p", "true");
     EXPECT_EQ(events(),
               (std::vector<std::string>{"p running", "other running", "p pausing", "p paused", "p running"}));
+}
+
+TEST_F(ClaimsTest, ACommandsTimeStandsStillWhileItsClaimIsPaused) {
+    auto const claim = create("p");
+    shell::ExecutionSpec spec;
+    spec.argv = {"/bin/sleep", "1000"};
+    spec.env = {"PATH=/usr/bin:/bin"};
+    spec.owner = "p";
+    spec.timeout = 10s;
+    auto const run = *finish(executions_.start(std::move(spec)));
+    clock_.advance(9s);
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(finish(claims_.pause(claim)));
+        clock_.advance(1h);
+        EXPECT_EQ(state_of(run->pid()), 'T');
+        ASSERT_TRUE(finish(claims_.resume(claim)));
+        EXPECT_TRUE(std::strchr("RS", state_of(run->pid())));
+    }
+    clock_.advance(999ms);
+    EXPECT_TRUE(std::strchr("RS", state_of(run->pid())));
+    clock_.advance(1ms);
+    ASSERT_TRUE(run_until([&run] { return !run->running(); }));
+    EXPECT_TRUE(std::holds_alternative<shell::TimedOut>(run->verdict()->ending));
 }
 
 TEST_F(ClaimsTest, ResumeLeavesAloneWhatWasStoppedBefore) {
