@@ -59,6 +59,8 @@ class FramedWorker final : public Worker {
     void read_events();
     void take(char kind, std::string_view body);
     void take_json(Json event);
+    void unreadable(std::string_view body);
+    void add_text(bool is_stderr, std::string_view bytes);
     void flush_text();
     void say(bool is_stderr, std::string text) {
         if (!silent_) listener_->on_stream(is_stderr, std::move(text), parent_);
@@ -72,8 +74,9 @@ class FramedWorker final : public Worker {
     Output out_, err_;
     UniqueFd requests_, events_, force_;
     std::string pending_;  // bytes of an unfinished frame
-    std::string text_;     // of adjacent stream frames
+    std::string text_;     // bytes of adjacent stream frames
     bool text_is_err_ = false;
+    std::array<Utf8Decoder, 2> framed_;  // of stream frames: a character may be cut between two
     bool silent_ = false;
     int seq_ = 0;
     Json parent_ = Json::object();
@@ -123,6 +126,8 @@ void FramedWorker::start() {
     refusal_.clear();
     ready_ = false;
     pending_.clear();
+    text_.clear();
+    framed_ = {};
     spawn(child);
     out_ = {std::move(out.read), {}};
     err_ = {std::move(err.read), {}};
@@ -188,8 +193,20 @@ void FramedWorker::read_output(bool is_stderr) {
     if (!open) from.fd.reset();
 }
 
+void FramedWorker::add_text(bool is_stderr, std::string_view bytes) {
+    while (!bytes.empty()) {
+        auto const piece = bytes.substr(0, kChunk);
+        if (text_is_err_ != is_stderr || text_.size() + piece.size() > kChunk) flush_text();
+        text_is_err_ = is_stderr;
+        text_ += piece;
+        bytes.remove_prefix(piece.size());
+    }
+}
+
 void FramedWorker::flush_text() {
-    if (!text_.empty()) say(text_is_err_, to_utf8(std::exchange(text_, {})));
+    std::string text;
+    framed_[text_is_err_ ? 1 : 0].push(std::exchange(text_, {}), text);
+    if (!text.empty()) say(text_is_err_, std::move(text));
 }
 
 void FramedWorker::read_events() {
@@ -215,13 +232,7 @@ void FramedWorker::read_events() {
 }
 
 void FramedWorker::take(char kind, std::string_view body) {
-    if (kind == 'o' || kind == 'e') {
-        bool const is_err = kind == 'e';
-        if (text_is_err_ != is_err || text_.size() + body.size() > kChunk) flush_text();
-        text_is_err_ = is_err;
-        text_ += body;
-        return;
-    }
+    if (kind == 'o' || kind == 'e') return add_text(kind == 'e', body);
     flush_text();
     if (kind == 'd') {
         read_output(false);
@@ -229,7 +240,20 @@ void FramedWorker::take(char kind, std::string_view body) {
         return;
     }
     auto json = parse_json(body);
-    if (json && json->is_object()) take_json(*std::move(json));
+    if (json && json->is_object()) return take_json(*std::move(json));
+    unreadable(body);
+}
+
+// Nested too deeply, or a number that is none (1e999): the cell's own doing, and not passed over in silence.
+void FramedWorker::unreadable(std::string_view body) {
+    std::string const bytes = std::to_string(body.size()) + " bytes could not be read";
+    finish_cell();
+    if (body.starts_with(R"({"t": "done")") || body.starts_with(R"({"t":"done")"))
+        return answered({{"status", "error"},
+                         {"ename", "UnreadableOutput"},
+                         {"evalue", "the answer of " + bytes},
+                         {"traceback", Json::array()}});
+    say(true, "[an output of " + bytes + "]\n");
 }
 
 void FramedWorker::take_json(Json event) {
@@ -260,6 +284,7 @@ void FramedWorker::finish_cell() {
         read_output(is_stderr);
         std::string text;
         (is_stderr ? err_ : out_).decoder.finish(text);
+        framed_[is_stderr ? 1 : 0].finish(text);
         if (!text.empty()) say(is_stderr, std::move(text));
     }
 }

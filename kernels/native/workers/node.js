@@ -20,6 +20,7 @@ const { promiseHooks } = require('v8')
 const kDisplay = Symbol.for('Jupyter.display')
 const kTake = Symbol.for('execd.take')
 const kMaxText = 1 << 20
+const kMaxFrame = 1 << 20 // of stream text: whoever reads it holds no more at a time
 
 // ---- frames
 
@@ -48,7 +49,8 @@ function stream(kind, fd) {
   const out = new Writable({
     decodeStrings: false,
     write(chunk, encoding, done) {
-      send(kind, typeof chunk === 'string' ? Buffer.from(chunk, encoding === 'buffer' ? 'utf8' : encoding) : chunk)
+      const data = typeof chunk === 'string' ? Buffer.from(chunk, encoding === 'buffer' ? 'utf8' : encoding) : chunk
+      for (let at = 0; at < data.length; at += kMaxFrame) send(kind, data.subarray(at, at + kMaxFrame))
       done()
     }
   })
@@ -180,6 +182,11 @@ function connect() {
 // meets no script does nothing.
 const watchdog = process.binding('contextify')
 watchdog.startSigintWatchdog()
+
+// A callback that is broken off leaves Node's stack of callbacks as it was, which Node would end itself for when the next
+// one ends: as --no-force-async-hooks-checks.
+const hooks = process.binding('async_wrap')
+if (hooks?.constants?.kCheck in (hooks?.async_hook_fields ?? [])) hooks.async_hook_fields[hooks.constants.kCheck] = 0
 
 let taken
 Object.defineProperty(globalThis, kTake, { value: x => { taken = x } })
@@ -337,7 +344,11 @@ function end(mine, reply) {
   Atomics.store(shared, 0, 0)
   Atomics.notify(shared, 0)
   session.post('Runtime.releaseObjectGroup', { objectGroup: 'cell' })
-  event({ t: 'done', ...reply })
+  try {
+    event({ t: 'done', ...reply })
+  } catch (e) { // the value of an expression is nothing that JSON can say
+    event({ t: 'done', ...failure(e) })
+  }
 }
 
 async function succeed(mine, value) {

@@ -124,8 +124,24 @@ def settle():
         send_frame(b"d", b"")
 
 
+def cleaned(value):
+    """As jupyter_client's json_clean: NaN and infinity, for which JSON has no word, become text, and so do keys."""
+    if isinstance(value, float):
+        return value if value - value == 0 else float.__repr__(value)
+    if isinstance(value, dict):
+        return {str(key): cleaned(each) for key, each in value.items()}
+    return [cleaned(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def packed(values):
+    try:
+        return json.dumps(values, default=str, allow_nan=False)
+    except (TypeError, ValueError):
+        return json.dumps(cleaned(values), default=str, allow_nan=False)
+
+
 def event(**values):
-    data = json.dumps(values, default=str).encode("utf-8", "replace")
+    data = packed(values).encode("utf-8", "replace")
     with Critical():
         OUT.push()
         ERR.push()

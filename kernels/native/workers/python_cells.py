@@ -318,7 +318,10 @@ def serve():
         except BaseException:
             State.in_cell = False
             reply = failure(*sys.exc_info())
-        event(t="done", **reply)
+        try:
+            event(t="done", **reply)
+        except Exception:  # the value of an expression is nothing that JSON can say
+            event(t="done", **failure(*sys.exc_info()))
 
 
 def main():
