@@ -21,8 +21,9 @@ class Driver:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=30)
 
-    def run(self, code, begun=None, seconds=30):
-        """(reply's content, {stream: text}, [message types and contents])."""
+    def run(self, code, begun=None, seconds=30, said=None):
+        """(reply's content, {stream: text}, [message types and contents]). `begun` is called when something is printed,
+        `said` with all that stdout has by then."""
         ident = self.client.execute(code, allow_stdin=False)
         parts, others = {"stdout": [], "stderr": []}, []
         while True:
@@ -34,6 +35,8 @@ class Driver:
                 parts[content["name"]].append(content["text"])
                 if begun:
                     begun()
+                if said and content["name"] == "stdout":
+                    said("".join(parts["stdout"]))
             elif kind == "status" and content["execution_state"] == "idle":
                 break
             elif kind not in ("status", "execute_input"):
@@ -56,7 +59,7 @@ def answer_of(one, seconds=60):
     raise AssertionError("no answer")
 
 
-def bare_daemon(tools, names=("bash", "sh", "cat", "sleep", "node"), **env):
+def bare_daemon(tools, names=("bash", "sh", "cat", "echo", "sleep", "node"), **env):
     """A daemon that finds these programs and Python on PATH, and no kernelspec."""
     for name in names:
         os.symlink(shutil.which(name), tools / name)
