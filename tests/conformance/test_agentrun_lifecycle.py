@@ -6,7 +6,7 @@ import pytest
 from agentrun.sandbox import Sandbox, TemplateInput
 from agentrun.utils.exception import ClientError, ResourceNotExistError
 
-from harness import agentrun
+from harness import agentrun, processes
 from harness.agentrun import AioSandbox, CodeInterpreterSandbox, TemplateType, local_templates
 
 KEY = {"EXECD_AGENTRUN_ACCESS_KEY_ID": "LTAI-test", "EXECD_AGENTRUN_ACCESS_KEY_SECRET": "s3cret/with+signs"}
@@ -74,6 +74,55 @@ def test_an_id_of_one_s_own_is_taken_once(daemon):
     assert daemon.call("POST", "/sandboxes", json=body).status == 200
     daemon.call("DELETE", "/sandboxes/mine-1")
     assert daemon.call("POST", "/sandboxes", json={**body, "sandboxId": "../x"}).status == 400
+
+
+def cmd(daemon, where, text, **more):
+    answer = daemon.call("POST", f"{where}/processes/cmd", json={"command": text, "cwd": "/", **more})
+    assert answer.status == 200, answer
+    return answer.json()
+
+
+def test_two_claims_do_not_see_or_end_each_other_s_work(daemon):
+    for one in ("two-a", "two-b"):
+        assert daemon.call("POST", "/sandboxes", json={"templateName": "t", "sandboxId": one}).status == 200
+    a, b = "/sandboxes/two-a", "/sandboxes/two-b"
+    context = daemon.call("POST", f"{a}/contexts", json={"language": "python"}).json()["id"]
+    daemon.call("POST", f"{a}/contexts/execute", json={"code": "x = 42"})
+    server = int(cmd(daemon, a, "setsid sleep 1000 >/dev/null 2>&1 & echo $!")["stdout"])
+
+    assert daemon.call("GET", f"{b}/contexts").json() == []
+    for method, path in [("GET", ""), ("DELETE", ""), ("POST", "/execute")]:
+        answer = daemon.call(method, f"{b}/contexts/{context}{path}", json={"code": "1"} if path else None)
+        assert answer.status == 404, answer
+    assert daemon.call("POST", f"{b}/contexts/execute", json={"code": "1", "contextId": context}).status == 404
+    assert "NameError" in daemon.call("POST", f"{b}/contexts/execute", json={"code": "x"}).json()["stderr"]
+    assert server in [one["pid"] for one in daemon.call("GET", f"{a}/processes").json()]
+    assert server not in [one["pid"] for one in daemon.call("GET", f"{b}/processes").json()]
+    assert daemon.call("GET", f"{b}/processes/{server}").status == 404
+    assert daemon.call("DELETE", f"{b}/processes/{server}").status == 404
+
+    assert daemon.call("DELETE", b).status == 200
+    assert processes.alive(server)
+    assert daemon.call("POST", f"{a}/contexts/execute", json={"code": "x"}).json()["results"][0]["text"] == "42"
+    # The container's owner sees all of it, and an ended id works on the container.
+    for where in ("", b):
+        assert context in [one["id"] for one in daemon.call("GET", f"{where}/contexts").json()]
+    assert daemon.call("POST", f"{a}/stop").json()["data"]["status"] == "TERMINATED"
+    assert not processes.alive(server)
+    assert context not in [one["id"] for one in daemon.call("GET", "/contexts").json()]
+    assert cmd(daemon, a, "echo on")["stdout"] == "on\n"
+
+
+def test_an_unused_sandbox_ends(daemon):
+    body = {"templateName": "t", "sandboxId": "unused", "sandboxIdleTimeoutSeconds": 1}
+    assert daemon.call("POST", "/sandboxes", json=body).json()["data"]["status"] == "READY"
+
+    def ended():
+        data = daemon.call("GET", "/sandboxes/unused").json()["data"]
+        return data["status"] == "TERMINATED" and data["endedAt"] > data["createdAt"]
+
+    assert processes.eventually(ended)
+    assert daemon.call("DELETE", "/sandboxes/unused").status == 404
 
 
 @pytest.fixture(scope="module")

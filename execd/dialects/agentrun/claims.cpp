@@ -1,37 +1,57 @@
 #include "execd/dialects/agentrun/claims.hpp"
 
 #include <array>
+#include <memory>
 #include <span>
 
 #include "base/ids.hpp"
+#include "execd/held_answer.hpp"
 
 namespace execd::agentrun {
 
-Claim const* Claims::create(Claim claim) {
-    std::string const id = claim.id;
-    auto const known = all_.find(id);
-    if (known != all_.end() && !known->second.ended) return nullptr;
-    if (known == all_.end()) order_.push_back(id);
-    Claim const& made = all_[id] = std::move(claim);
-    if (order_.size() > kMost) {
-        all_.erase(order_.front());
-        order_.pop_front();
-    }
-    return &made;
+using http::Answer;
+using http::Call;
+
+claims::ClaimPtr claim_of(Services& services, Call const& call) {
+    bool const named = call.row != nullptr && call.row->path.starts_with("/sandboxes/{sandboxId}");
+    if (!named) return nullptr;
+    auto claim = services.claims->find(call.param("sandboxId"), kKind);
+    return claim && claim->alive() ? claim : nullptr;
 }
 
-Claim const* Claims::find(std::string const& id) const {
-    auto const found = all_.find(id);
-    return found == all_.end() ? nullptr : &found->second;
+std::string owner_of(claims::ClaimPtr const& claim) { return claim ? claim->id() : std::string(); }
+
+bool sees(claims::ClaimPtr const& claim, std::string_view owner) { return !claim || claim->id() == owner; }
+
+shell::Environment environment_of(Services& services, claims::ClaimPtr const& claim) {
+    shell::Environment out = services.environment->make();
+    if (claim) out.overlay(claim->env());
+    return out;
 }
 
-bool Claims::end(std::string const& id, WallTime now) {
-    auto const found = all_.find(id);
-    if (found == all_.end()) return true;
-    if (found->second.ended) return false;
-    found->second.ended = now;
-    found->second.updated = now;
-    return true;
+namespace {
+
+using HandlerPtr = std::shared_ptr<http::Handler const>;
+
+Task<Result<Answer>> within(claims::Activity held, HandlerPtr inner, Call& call) {
+    auto answer = co_await (*inner)(call);
+    if (answer) hold(*answer, std::move(held));
+    co_return answer;
+}
+
+Task<Result<Answer>> refuse(Error error) { co_return Failure(std::move(error)); }
+
+}  // namespace
+
+void use_claims(Services& services, http::Row& row) {
+    if (!row.invoke) return;
+    row.invoke = [s = &services, inner = std::make_shared<http::Handler const>(row.invoke)](Call& call) {
+        auto const claim = claim_of(*s, call);
+        if (!claim) return (*inner)(call);
+        auto entered = s->claims->enter(claim->id(), kKind);
+        if (!entered) return refuse(entered.error());
+        return within(std::move(*entered), inner, call);
+    };
 }
 
 std::string new_sandbox_id(WallTime now) {

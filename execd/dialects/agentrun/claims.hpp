@@ -1,39 +1,33 @@
-// The sandboxes that clients created here (§1.4). There is one sandbox, execd's own, and any id means it;
-// what was created is remembered, so that it can be asked for, stopped and deleted. A claim owns nothing yet.
+// The sandboxes that clients created here (contracts/agentrun.md §1.4), as claims on this container. Any id
+// is this sandbox: one that was never created, or has ended, works on the container without a claim; what
+// comes by a living claim's id belongs to it.
 //
 // Thread: the reactor.
 #pragma once
-#include <deque>
-#include <map>
-#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/clock.hpp"
+#include "execd/claims/claims.hpp"
+#include "execd/http/route.hpp"
+#include "execd/services.hpp"
+#include "shell/environment.hpp"
 
 namespace execd::agentrun {
 
-struct Claim {
-    std::string id;
-    std::string template_name;
-    WallTime created{};
-    WallTime updated{};
-    std::optional<WallTime> ended{};
-    std::optional<std::int64_t> idle_seconds{};
-};
+inline constexpr std::string_view kKind = "agentrun";
 
-class Claims {
-  public:
-    /// Nothing: the id is taken by a claim that lives.
-    [[nodiscard]] Claim const* create(Claim claim);
-    [[nodiscard]] Claim const* find(std::string const& id) const;
-    /// False: it had ended before. Unknown ids are nobody's and end without a trace.
-    bool end(std::string const& id, WallTime now);
-
-  private:
-    static constexpr std::size_t kMost = 10'000;  // the oldest are forgotten
-    std::map<std::string, Claim, std::less<>> all_;
-    std::deque<std::string> order_;
-};
+/// The living claim in the path /sandboxes/{sandboxId}/...; null for bare paths and for any other id. A
+/// handler asks once, before it waits for anything: what it starts then belongs to the claim or fails.
+[[nodiscard]] claims::ClaimPtr claim_of(Services& services, http::Call const& call);
+/// Its id, or empty.
+[[nodiscard]] std::string owner_of(claims::ClaimPtr const& claim);
+/// Whether a request for it may see what belongs to `owner`: all of it without a claim.
+[[nodiscard]] bool sees(claims::ClaimPtr const& claim, std::string_view owner);
+/// What a process that is started for it gets to see.
+[[nodiscard]] shell::Environment environment_of(Services& services, claims::ClaimPtr const& claim);
+/// Keeps the claim of each request in use until its answer is out.
+void use_claims(Services& services, http::Row& row);
 
 /// 26 characters of Crockford's alphabet, the first ten of them the time: a ULID.
 [[nodiscard]] std::string new_sandbox_id(WallTime now);

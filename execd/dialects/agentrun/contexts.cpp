@@ -49,35 +49,52 @@ Task<Result<kernels::ContextSpec>> spec_of(State& state, ContextRequest request)
     co_return spec;
 }
 
-Task<Result<ContextBodies>> list(State& state, Call&, http::Nothing) {
+kernels::ContextSpec given(kernels::ContextSpec spec, claims::ClaimPtr const& claim) {
+    if (!claim) return spec;
+    spec.owner = claim->id();
+    for (auto const& [name, value] : claim->env()) spec.env[name] = value;
+    return spec;
+}
+
+Task<Result<ContextBodies>> list(State& state, Call& call, http::Nothing) {
     ContextBodies out;
-    for (auto const& context : state.services.contexts->list()) out.push_back(described(state, *context));
+    std::string const owner = owner_of(claim_of(state.services, call));
+    for (auto const& context : state.services.contexts->list({}, owner))
+        out.push_back(described(state, *context));
     co_return out;
 }
 
-Task<Result<ContextBody>> create(State& state, Call&, ContextRequest request) {
+Task<Result<ContextBody>> create(State& state, Call& call, ContextRequest request) {
+    auto const claim = claim_of(state.services, call);
     auto spec = co_await spec_of(state, std::move(request));
     if (!spec) co_return Failure(spec.error());
-    auto made = co_await state.services.contexts->create(std::move(*spec));
+    auto wanted = given(std::move(*spec), claim);
+    auto made = co_await state.services.contexts->create(std::move(wanted));
     if (!made) co_return no_context(made.error());
     co_return described(state, **made);
 }
 
-Result<ContextPtr> find(State& state, std::string const& id) {
+Result<ContextPtr> find(State& state, claims::ClaimPtr const& claim, std::string const& id) {
     auto context = state.services.contexts->find(id);
-    if (!context) return fail(Code::not_found, "", "context not found: " + id);
+    if (!context || !sees(claim, context->spec().owner))
+        return fail(Code::not_found, "", "context not found: " + id);
     return context;
 }
 
 Task<Result<ContextBody>> get(State& state, Call& call, http::Nothing) {
-    auto context = find(state, call.param("contextId"));
+    auto context = find(state, claim_of(state.services, call), call.param("contextId"));
     if (!context) co_return Failure(context.error());
     co_return described(state, **context);
 }
 
 Task<Result<http::Nothing>> remove(State& state, Call& call, http::Nothing) {
     std::string const id = call.param("contextId");
-    auto done = co_await state.services.contexts->remove(id);
+    Result<void> done;
+    auto const visible = find(state, claim_of(state.services, call), id);
+    if (!visible)
+        done = Failure(visible.error());
+    else
+        done = co_await state.services.contexts->remove(id);
     if (!done && done.error().code != Code::not_found) co_return Failure(done.error());
     if (!done && !state.ended_contexts.knows(id))
         co_return fail(Code::not_found, "", "context not found: " + id);
@@ -88,13 +105,14 @@ Task<Result<http::Nothing>> remove(State& state, Call& call, http::Nothing) {
 // ---- execute
 
 /// The context that a request without an id runs in: one a language, started in the user's home.
-Task<Result<ContextPtr>> default_context(State& state, std::string language) {
-    std::string const id = "default-" + language;
+Task<Result<ContextPtr>> default_context(State& state, claims::ClaimPtr claim, std::string language) {
+    std::string const id = (claim ? claim->id() + "-default-" : "default-") + language;
     if (auto known = state.services.contexts->find(id); known && known->generation() > 0) co_return known;
     kernels::ContextSpec spec;
     spec.id = id;
     spec.language = std::move(language);
     spec.cwd = co_await home_of(state);
+    spec = given(std::move(spec), claim);
     auto made = co_await state.services.contexts->create_or_attach(std::move(spec));
     if (!made) co_return no_context(made.error());
     co_return std::move(made->context);
@@ -151,14 +169,15 @@ Task<Result<Answer>> execute(State& state, Call& call, ExecuteRequest request) {
     std::string id =
         call.row->path.find("{contextId}") == std::string::npos ? std::string() : call.param("contextId");
     if (id.empty()) id = request.context_id.value_or("");
+    auto const claim = claim_of(state.services, call);
     Result<ContextPtr> context;
     if (!id.empty()) {
-        context = find(state, id);
+        context = find(state, claim, id);
     } else {
         // Named, and no ?: inside the co_await: g++ 12 frees such a text twice.
         std::string language = request.language.value_or("");
         if (language.empty()) language = "python";
-        context = co_await default_context(state, std::move(language));
+        context = co_await default_context(state, claim, std::move(language));
     }
     if (!context) co_return Failure(context.error());
     kernels::RunSpec spec;

@@ -9,63 +9,65 @@ using http::Call;
 
 namespace {
 
-Envelope enveloped(Claim const& claim) {
+// Notes of a claim: the template's name; whether an idle time was asked for (0 is none, and is answered).
+constexpr std::string_view kTemplate = "template";
+constexpr std::string_view kIdle = "idle";
+
+/// Any id is this sandbox (architecture §8): one that was never created is as good as one that was.
+Envelope enveloped(State& state, std::string const& id, claims::Claim const* claim, bool ended) {
     Envelope out;
     out.request_id = uuid();
     SandboxBody& body = out.data;
-    body.sandbox_id = claim.id;
+    WallTime const now = state.services.loop.clock().wall();
+    body.sandbox_id = id;
     // Clients compare it with what their template says; theirs is made of the name too (§7.2).
-    body.template_id = claim.template_name;
-    body.template_name = claim.template_name;
-    body.status = claim.ended ? "TERMINATED" : "READY";
-    body.created_at = stamp_of(claim.created);
-    body.last_updated_at = stamp_of(claim.updated);
-    if (claim.ended) body.ended_at = stamp_of(*claim.ended);
-    body.idle_timeout_seconds = claim.idle_seconds;
-    body.idle_timeout_in_seconds = claim.idle_seconds;
-    return out;
-}
-
-// Any id is this sandbox (architecture §8): one that was never created is as good as one that was.
-Claim claim_of(State& state, std::string const& id) {
-    if (Claim const* known = state.claims.find(id)) return *known;
-    Claim out;
-    out.id = id;
-    out.template_name = "execd";
-    out.created = state.services.loop.clock().wall();
-    out.updated = out.created;
+    body.template_id = claim != nullptr ? claim->note(kTemplate) : "execd";
+    body.template_name = body.template_id;
+    body.status = ended ? "TERMINATED" : "READY";
+    body.created_at = stamp_of(claim != nullptr ? claim->created() : now);
+    body.last_updated_at = stamp_of(claim != nullptr ? claim->updated() : now);
+    if (ended) body.ended_at = stamp_of(claim != nullptr ? claim->ended().value_or(now) : now);
+    if (claim == nullptr) return out;
+    if (!claim->note(kIdle).empty())
+        body.idle_timeout_seconds = std::chrono::floor<std::chrono::seconds>(claim->idle()).count();
+    body.idle_timeout_in_seconds = body.idle_timeout_seconds;
     return out;
 }
 
 Task<Result<Envelope>> create(State& state, Call&, CreateRequest request) {
-    WallTime const now = state.services.loop.clock().wall();
-    Claim claim;
-    claim.id = request.sandbox_id.value_or("");
-    if (claim.id.empty()) claim.id = new_sandbox_id(now);
-    claim.template_name = request.template_name.empty() ? "execd" : std::move(request.template_name);
-    claim.created = now;
-    claim.updated = now;
-    claim.idle_seconds = request.idle_timeout_seconds;
-    std::string const id = claim.id;
-    Claim const* const made = state.claims.create(std::move(claim));
-    if (made == nullptr) co_return fail(Code::already_exists, "", "sandbox already exists: " + id);
-    co_return enveloped(*made);
+    constexpr std::int64_t kLongest = 100LL * 365 * 24 * 3600;  // seconds
+    claims::Spec spec;
+    spec.kind = kKind;
+    spec.id = request.sandbox_id.value_or("");
+    if (spec.id.empty()) spec.id = new_sandbox_id(state.services.loop.clock().wall());
+    spec.may_reuse_id = true;
+    spec.notes.emplace(kTemplate, request.template_name.empty() ? "execd" : std::move(request.template_name));
+    if (request.idle_timeout_seconds) {
+        spec.idle = std::chrono::seconds(std::min(*request.idle_timeout_seconds, kLongest));
+        spec.notes.emplace(kIdle, "said");
+    }
+    std::string const id = spec.id;
+    auto made = co_await state.services.claims->create(std::move(spec));
+    if (!made && made.error().code == Code::already_exists)
+        co_return fail(Code::already_exists, "", "sandbox already exists: " + id);
+    if (!made) co_return Failure(made.error());
+    co_return enveloped(state, id, made->get(), false);
 }
 
 Task<Result<Envelope>> get(State& state, Call& call, http::Nothing) {
-    co_return enveloped(claim_of(state, call.param("sandboxId")));
+    std::string const id = call.param("sandboxId");
+    auto const claim = state.services.claims->find(id, kKind);
+    co_return enveloped(state, id, claim.get(), claim && !claim->alive());
 }
 
-// Neither ends what runs here: the sandbox is execd's own and has other users.
+// Its own work ends with it; the sandbox is execd's and has other users.
 Task<Result<Envelope>> end(State& state, Call& call, http::Nothing) {
     std::string const id = call.param("sandboxId");
-    WallTime const now = state.services.loop.clock().wall();
-    bool const ended = state.claims.end(id, now);
-    if (!ended && call.head->method == "DELETE")
+    auto const claim = state.services.claims->find(id, kKind);
+    if (claim && !claim->alive() && call.head->method == "DELETE")
         co_return fail(Code::not_found, "", "sandbox not found: " + id);
-    Claim claim = claim_of(state, id);
-    if (!claim.ended) claim.ended = now;
-    co_return enveloped(claim);
+    if (claim) co_await state.services.claims->end(claim, claims::Cause::killed);
+    co_return enveloped(state, id, claim.get(), true);
 }
 
 }  // namespace

@@ -37,7 +37,6 @@ struct State {
     Dialect& dialect;
     std::string home{};  // once it is known: home_of()
     EndedIds ended_contexts;
-    Claims claims;
     TimePoint started = services.loop.clock().now();
 };
 using StatePtr = std::shared_ptr<State>;

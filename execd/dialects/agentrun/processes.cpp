@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <set>
 
 #include "execd/auth/authenticator.hpp"
 #include "execd/dialects/agentrun/large_answer.hpp"
@@ -47,7 +48,8 @@ struct Collected {
     }
 };
 
-Task<Result<shell::ExecutionSpec>> spec_of(State& state, CommandRequest const& request) {
+Task<Result<shell::ExecutionSpec>> spec_of(State& state, claims::ClaimPtr claim,
+                                           CommandRequest const& request) {
     shell::ExecutionSpec spec;
     if (request.cwd && !request.cwd->empty()) {
         auto path = co_await path_of(state, *request.cwd);
@@ -56,7 +58,8 @@ Task<Result<shell::ExecutionSpec>> spec_of(State& state, CommandRequest const& r
     } else {
         spec.cwd = co_await home_of(state);
     }
-    shell::Environment environment = state.services.environment->make();
+    shell::Environment environment = environment_of(state.services, claim);
+    spec.owner = owner_of(claim);
     environment.set("PWD", spec.cwd);
     auto command = shell::shell_command(shell::find_shell(environment), request.command);
     if (!command) co_return Failure(command.error());
@@ -86,8 +89,9 @@ CommandAnswer described(shell::Execution const& run, std::string cwd) {
     return out;
 }
 
-Task<Result<Answer>> run_command(State& state, Call&, CommandRequest request) {
-    auto spec = co_await spec_of(state, request);
+Task<Result<Answer>> run_command(State& state, Call& call, CommandRequest request) {
+    auto const claim = claim_of(state.services, call);
+    auto spec = co_await spec_of(state, claim, request);
     if (!spec) co_return Failure(spec.error());
     std::string cwd = spec->cwd;
     auto started = co_await state.services.executions->start(std::move(*spec));
@@ -135,6 +139,52 @@ std::map<pid_t, std::string> labels(State& state) {
     return out;
 }
 
+/// What belongs to other claims than the request's: below the leaders of their executions, or marked by one
+/// of them. Nothing for a request without a claim.
+struct Foreign {
+    Foreign(State& state, claims::ClaimPtr const& claim) : own(owner_of(claim)) {
+        if (!claim) return;
+        for (auto const& run : state.services.executions->list()) {
+            if (run->owner().empty() || run->owner() == own) continue;
+            executions.insert(run->id());
+            if (run->running() && run->pid() > 0) leaders.insert(run->pid());
+        }
+    }
+    [[nodiscard]] bool owns(shell::ProcessInfo const& info) const {
+        if (own.empty()) return false;
+        auto const& entry = info.entry;
+        if (leaders.contains(entry.pid) || leaders.contains(entry.group) || leaders.contains(entry.session))
+            return true;
+        auto const of = [&info](char const* name) {
+            auto const found = info.environment.find(name);
+            return found == info.environment.end() ? std::string() : found->second;
+        };
+        std::string const owner = of("EXECD_OWNER");
+        return executions.contains(of("EXECD_EXECUTION")) || (!owner.empty() && owner != own);
+    }
+
+    std::string own;
+    std::set<pid_t> leaders;
+    std::set<std::string> executions;
+};
+
+/// On the pool. A look into every environment is for those requests that need it.
+std::vector<shell::ProcessInfo> visible_processes(Foreign const& foreign) {
+    auto found = shell::describe_processes();
+    if (foreign.own.empty()) return found;
+    std::erase_if(found, [&foreign](shell::ProcessInfo const& info) {
+        auto const whole = shell::describe_process(info.entry.pid);
+        return !whole || foreign.owns(*whole);
+    });
+    return found;
+}
+
+std::optional<shell::ProcessInfo> visible_process(Foreign const& foreign, pid_t pid) {
+    auto found = shell::describe_process(pid);
+    if (found && foreign.owns(*found)) found.reset();
+    return found;
+}
+
 ProcessBody described(shell::ProcessInfo const& info, std::map<pid_t, std::string> const& labels) {
     ProcessBody out;
     out.pid = info.entry.pid;
@@ -155,7 +205,8 @@ ProcessBody described(shell::ProcessInfo const& info, std::map<pid_t, std::strin
 // The documents know an object, README and the overview's loop an array (§5.4, §13): the array, unless the
 // other is asked for.
 Task<Result<Answer>> list_processes(State& state, Call& call, http::Nothing) {
-    auto look = [] { return shell::describe_processes(); };
+    Foreign const foreign(state, claim_of(state.services, call));
+    auto look = [&foreign] { return visible_processes(foreign); };
     auto const found = co_await state.services.loop.pool().run(Lane::metadata, look);
     auto const known = labels(state);
     ProcessBodies out;
@@ -188,7 +239,8 @@ Failure unknown(pid_t pid) {
 Task<Result<ProcessBody>> get_process(State& state, Call& call, http::Nothing) {
     auto const pid = pid_of(call);
     if (!pid) co_return Failure(pid.error());
-    auto look = [number = *pid] { return shell::describe_process(number); };
+    Foreign const foreign(state, claim_of(state.services, call));
+    auto look = [&foreign, number = *pid] { return visible_process(foreign, number); };
     auto found = co_await state.services.loop.pool().run(Lane::metadata, look);
     if (!found) co_return unknown(*pid);
     ProcessBody out = described(*found, labels(state));
@@ -204,6 +256,12 @@ Task<Result<KillAnswer>> kill_process(State& state, Call& call, http::Nothing) {
     if (!pid) co_return Failure(pid.error());
     if (*pid == ::getpid())
         co_return fail(Code::permission_denied, "", "this is execd itself: end its container instead");
+    Foreign const foreign(state, claim_of(state.services, call));
+    if (!foreign.own.empty()) {
+        auto look = [&foreign, number = *pid] { return visible_process(foreign, number).has_value(); };
+        bool const visible = co_await state.services.loop.pool().run(Lane::metadata, look);
+        if (!visible) co_return unknown(*pid);
+    }
     std::shared_ptr<shell::Execution> ours;
     for (auto const& run : state.services.executions->list())
         if (run->running() && run->pid() == *pid) ours = run;

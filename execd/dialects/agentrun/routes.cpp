@@ -42,6 +42,7 @@ void Table::add_both(http::Row row) {
     std::string name = row.operation_id;
     name[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(name[0])));
     below.operation_id = "sandbox" + name;
+    use_claims(state_->services, below);
     rows_.push_back(std::move(row));
     rows_.push_back(std::move(below));
 }

@@ -16,9 +16,11 @@ Task<Result<Answer>> connect(StatePtr state, Call& call) {
     if (!http::is_websocket_request(*call.head))
         co_return fail(Code::invalid_argument, "", "a WebSocket handshake is expected");
     bool const json = protocol == "json";
+    auto const claim = claim_of(state->services, call);
     std::string cwd = co_await home_of(*state);
     shell::Terminal::Options options;
-    options.environment = state->services.environment->make();
+    options.environment = environment_of(state->services, claim);
+    options.owner = owner_of(claim);
     options.environment.set_default("TERM", "xterm-256color");
     options.environment.set("PWD", cwd);
     options.cwd = cwd;

@@ -1,4 +1,4 @@
-// The pure parts of the AgentRun dialect: what a run's outputs become, modes, claims, the heartbeat.
+// The pure parts of the AgentRun dialect: what a run's outputs become, modes, ids, the heartbeat.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -127,25 +127,6 @@ TEST(AgentRunModes, AreDigitsHoweverTheyAreSpelled) {
     for (Json const& bad :
          {Json("888"), Json("rw"), Json(-1), Json(9999), Json(6.5), Json::array(), Json("77777")})
         EXPECT_FALSE(mode_of(bad)) << bad.dump();
-}
-
-TEST(AgentRunClaims, EndOnce) {
-    Claims claims;
-    WallTime const now{};
-    Claim claim;
-    claim.id = "a";
-    ASSERT_NE(claims.create(claim), nullptr);
-    EXPECT_EQ(claims.create(claim), nullptr);
-    EXPECT_TRUE(claims.end("a", now));
-    EXPECT_FALSE(claims.end("a", now));
-    EXPECT_TRUE(claims.end("never created", now));
-    EXPECT_NE(claims.create(claim), nullptr);
-    for (int i = 0; i < 10'001; ++i) {
-        claim.id = "n" + std::to_string(i);
-        ASSERT_NE(claims.create(claim), nullptr);
-    }
-    EXPECT_EQ(claims.find("a"), nullptr) << "the oldest are forgotten";
-    EXPECT_NE(claims.find("n10000"), nullptr);
 }
 
 TEST(AgentRunClaims, IdsAreUlids) {
