@@ -1,6 +1,7 @@
 // The bash worker: an interactive bash on a pipe. "Interactive" because only then SIGINT gives up the command
 // line that runs, however busy it is, and goes on with the next one. The line of a cell reports its own end;
-// after an interrupt another short line is sent, that reports in its place.
+// after it comes a short one that reports in its place when bash has dropped it (`kill -INT $$` in a cell),
+// and after an interrupt of ours another.
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -19,6 +20,9 @@ namespace {
 constexpr std::size_t kMaxOld = 128;  // pipes that jobs of earlier cells still hold
 constexpr std::size_t kMaxStatus = std::size_t{1} << 24;
 constexpr int kOldestBash = 4;
+// Tells of a cell that did not tell itself (bash.sh). Twice, because another SIGINT drops what bash has read
+// of a line; what is left of this one is a command that does no harm.
+constexpr std::string_view kTellLost = ":::\n:::\n";
 
 std::string number(int n) { return std::to_string(n); }
 
@@ -82,6 +86,7 @@ class BashWorker final : public Worker {
     void read_ask();
     void take_status(std::string_view text);
     void finish_cell();
+    [[nodiscard]] int status_of_lost(std::string_view text) const;
     void cell_done(int status);
     void answer_question(std::string_view text);
     void check_end();
@@ -165,8 +170,11 @@ void BashWorker::execute(Cell const& cell) {
     put_source(cell.code);
     std::string const seq = number(++seq_);
     std::string const pipes = next_pipe(0) + next_pipe(1);
+    // "&& :" is for a cell's `set -e`: what begins the next one brings the last status and must not end the
+    // shell.
     line("__ek_begin " + seq + " " + number(last_status_) + " '" + (cell.allow_stdin ? "1" : "") + "'" +
-         pipes + "; eval \"$__ek_src\" <&5 4>&- 5<&- 6<&-; __ek_end " + seq + " $?\n");
+         pipes + " && :; eval \"$__ek_src\" <&5 4>&- 5<&- 6<&-; __ek_end " + seq + " $?\n" +
+         std::string(kTellLost));
 }
 
 void BashWorker::press() {
@@ -188,7 +196,7 @@ void BashWorker::ask(Json question) {
     std::string const seq = number(++seq_);
     if (kind == "is_complete") {
         put_source(code);
-        return line("__ek_check " + seq + "\n");
+        return line("__ek_check " + seq + " || :\n");
     }
     auto const cursor = question_.value("cursor", 0);
     auto const end = offset_of(code, cursor < 0 ? 0 : static_cast<std::size_t>(cursor));
@@ -202,7 +210,7 @@ void BashWorker::ask(Json question) {
     auto const word = std::string_view(code).substr(from, to - from);
     question_["start"] = points_of(before.substr(0, from));
     put_source(word);
-    if (kind == "inspect") return line("__ek_inspect " + seq + "\n");
+    if (kind == "inspect") return line("__ek_inspect " + seq + " || :\n");
     auto lead = before.substr(0, from);
     while (!lead.empty() && (lead.back() == ' ' || lead.back() == '\t')) lead.remove_suffix(1);
     bool const first =
@@ -210,7 +218,7 @@ void BashWorker::ask(Json question) {
     char const* const action = from > 0 && code[from - 1] == '$'                    ? "variable"
                                : word.find('/') != std::string_view::npos || !first ? "file"
                                                                                     : "command";
-    line("__ek_complete " + seq + " '" + action + "'\n");
+    line("__ek_complete " + seq + " '" + action + "' || :\n");
 }
 
 void BashWorker::answer_question(std::string_view text) {
@@ -322,7 +330,7 @@ void BashWorker::take_status(std::string_view text) {
         case 'D': cell_done(std::atoi(std::string(text).c_str())); break;
         case 'P':
             if (unsaid) swap_pipes(text);
-            cell_done(128 + SIGINT);
+            cell_done(status_of_lost(text));
             break;
         case 'C': answer_question(text); break;
         default: break;
@@ -336,6 +344,13 @@ void BashWorker::finish_cell() {
         each.decoder.finish(text);
         say(each, std::move(text));
     }
+}
+
+// What bash says of a line that it dropped: {flags} {$?}. After SIGINT that is 130, or of an earlier command.
+int BashWorker::status_of_lost(std::string_view text) const {
+    auto const space = std::min(text.find(' '), text.size());
+    int const said = std::atoi(std::string(text.substr(space)).c_str());
+    return interrupts_ == 0 && said > 0 && said < 128 ? said : 128 + SIGINT;
 }
 
 void BashWorker::cell_done(int status) {
