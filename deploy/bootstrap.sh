@@ -4,12 +4,15 @@
 #   bootstrap.sh COMMAND [ARGUMENT...]    runs the program, with execd on port 44772 beside it
 #   bootstrap.sh -c TEXT                  the same for shell text; so does BOOTSTRAP_CMD=TEXT
 #   bootstrap.sh                          a shell
+#   bootstrap.sh --init ...               any of these with execd in this script's place and the program below it; so does
+#                                         EXECD_INIT=1
 #
-# It ends with the program's exit status. A TERM or INT goes to both, and then it is 0. An execd that ends meanwhile is
-# started again, at once and then after 1, 2, 4 ... 30 s.
+# It ends with the program's exit status. A TERM or INT goes to both, and then it is 0 (with --init the program's). An execd
+# that ends meanwhile is started again, at once and then after 1, 3, 7, 15, 30 s; one that ran for a minute, at once.
 #
 # Environment: EXECD (program and arguments, default /opt/opensandbox/execd), EXECD_ENVS (default /opt/opensandbox/.env, made
-# when it is missing), EXECD_BOOTSTRAP_PRE_SCRIPT (sourced first), BOOTSTRAP_SHELL, OPENSANDBOX_EGRESS_MITMPROXY_TRANSPARENT.
+# when it is missing), EXECD_LIFECYCLE (default off: whoever runs this script makes the sandboxes),
+# EXECD_BOOTSTRAP_PRE_SCRIPT (sourced first), BOOTSTRAP_SHELL, OPENSANDBOX_EGRESS_MITMPROXY_TRANSPARENT.
 set -e
 
 say() { echo "bootstrap: $*" >&2; }
@@ -69,7 +72,7 @@ supervise() {
         begun=$(date +%s)
         # EXECD may carry arguments, so it is not quoted.
         # shellcheck disable=SC2086
-        $EXECD --port 44772 &
+        $EXECD --port 44772 --lifecycle "${EXECD_LIFECYCLE:-off}" &
         daemon=$!
         status=0
         # A trapped signal ends `wait` before the daemon has ended.
@@ -104,6 +107,12 @@ if [ -n "${EXECD_BOOTSTRAP_PRE_SCRIPT:-}" ] && [ -r "$EXECD_BOOTSTRAP_PRE_SCRIPT
     . "$EXECD_BOOTSTRAP_PRE_SCRIPT"
 fi
 
+init=${EXECD_INIT:-}
+if [ "${1:-}" = --init ]; then
+    init=1
+    shift
+fi
+
 if [ -n "${BOOTSTRAP_CMD:-}" ]; then
     set -- "$(shell_of)" -c "$BOOTSTRAP_CMD"
 elif [ "${1:-}" = -c ]; then
@@ -113,7 +122,10 @@ elif [ $# -eq 0 ]; then
     set -- "$(shell_of)"
 fi
 
-if is_true "${EXECD_INIT:-}"; then say "EXECD_INIT is not supported yet: this script stays the first process"; fi
+if is_true "$init"; then
+    # shellcheck disable=SC2086
+    exec $EXECD --port 44772 --lifecycle "${EXECD_LIFECYCLE:-off}" --init -- "$@"
+fi
 
 ended=
 program=

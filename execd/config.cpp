@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <cctype>
 #include <charconv>
@@ -168,8 +169,14 @@ Result<void> set_level(Config& c, std::string const& v) {
         {"1", log::Level::error},     {"2", log::Level::error},   {"3", log::Level::error},
         {"4", log::Level::warn},      {"5", log::Level::info},    {"6", log::Level::info},
         {"7", log::Level::debug}};
-    auto const at = kLevels.find(v);
-    if (at == kLevels.end()) return wrong("expected debug, info, warn, error, off, or 0 to 7");
+    auto at = kLevels.find(v);
+    // Any whole number is one of its levels.
+    int number = 0;
+    auto const [end, ec] = std::from_chars(v.data(), v.data() + v.size(), number);
+    if (ec == std::errc() && end == v.data() + v.size())
+        at = kLevels.find(std::to_string(std::clamp(number, 0, 7)));
+    if (at == kLevels.end())
+        return wrong("expected debug, info, warn, error, off, or a whole number such as 6");
     c.log_level = at->second;
     return {};
 }
@@ -266,7 +273,8 @@ Result<void> check_url(Config&, std::string const& v) {
 }
 
 Result<void> check_duration(Config&, std::string const& v) {
-    auto d = duration(v);
+    auto d =
+        duration(v.starts_with('-') ? v.substr(1) : v);  // the original takes what is below 0 for its default
     if (!d) return Failure(d.error());
     return {};
 }
@@ -308,7 +316,9 @@ constexpr Option kOptions[] = {
     {{"allowed-origins", "EXECD_ALLOWED_ORIGINS", "LIST", "",
       "web origins besides our own that browsers may call from"},
      set_origins},
-    {{"log-level", "EXECD_LOG_LEVEL", "LEVEL", "info", "debug, info, warn, error, off; or 0 to 7"},
+    {{"log-level", "EXECD_LOG_LEVEL", "LEVEL", "info",
+      "debug, info, warn, error, off; or a number: 3 and less are error, 4 warn, 5 and 6 info, 7 and more "
+      "debug"},
      set_level},
     {{"log-file", "EXECD_LOG_FILE", "PATH", "", "write the log there instead of to standard output"},
      set_text<&Config::log_file>},
@@ -428,6 +438,11 @@ std::string help_text() {
         "execd " + std::string(version()) +
         " - one daemon inside a sandbox: commands, sessions, code, files and ports over HTTP\n\n"
         "usage: execd [options]                 serve (arguments that are no options are ignored)\n"
+        "       execd [options] --init -- PROGRAM [ARGUMENT...]\n"
+        "                                       the same as the first process of a container, with PROGRAM "
+        "below it:\n"
+        "                                       it gets TERM and INT, and its end and exit status are "
+        "execd's\n"
         "       execd doctor [options]          say what works here and how to mend what does not\n"
         "       execd kernel list|install|NAME  Jupyter kernels of execd's own; execd kernel --help\n"
         "       execd --version | --help\n\n"
@@ -462,8 +477,10 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
     app.set_help_flag();
     bool help = false;
     bool show_version = false;
+    bool init = false;
     app.add_flag("-h,--help", help);
     app.add_flag("--version", show_version);
+    app.add_flag("--init", init);
     app.allow_extras();
     app.prefix_command(out->command ==
                        Command::serve);  // like Go: options end at the first word that is none
@@ -473,6 +490,10 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
             app.add_option("--" + std::string(option.info.flag), given[option.info.flag])
                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     auto words = two_dashes(out->command == Command::serve ? args : std::span(out->rest));
+    // What follows `--` is the program of --init, else nobody's.
+    auto const mark = std::find(words.begin(), words.end(), "--");
+    std::vector<std::string> program(mark == words.end() ? mark : mark + 1, words.end());
+    words.erase(mark, words.end());
     std::reverse(words.begin(), words.end());  // CLI11 takes them from the back
     try {
         app.parse(words);
@@ -482,6 +503,11 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
     for (auto const& extra : app.remaining())
         if (extra.starts_with("--") && extra.size() > 2 && extra == app.remaining().front())
             return fail(Code::invalid_argument, extra, "no such option, see --help");
+    if (init && out->command == Command::serve) {
+        out->rest = program.empty() ? app.remaining() : std::move(program);
+        if (out->rest.empty() && !help && !show_version)
+            return fail(Code::invalid_argument, "--init", "needs a program: --init -- PROGRAM [ARGUMENT...]");
+    }
     if (help) out->command = Command::help;
     if (show_version) out->command = Command::version;
     for (auto const& option : kOptions) {

@@ -14,6 +14,7 @@
 #include "base/lag_probe.hpp"
 #include "base/log.hpp"
 #include "base/loop.hpp"
+#include "base/own_program.hpp"
 #include "base/scope.hpp"
 #include "execd/api_document.hpp"
 #include "execd/authorization.hpp"
@@ -28,6 +29,7 @@
 #include "execd/dialects/sandbox_sdk/routes.hpp"
 #include "execd/http/proxy.hpp"
 #include "execd/http/server.hpp"
+#include "execd/init_program.hpp"
 #include "execd/kernel_environment.hpp"
 #include "execd/readiness.hpp"
 #include "execd/self_proxy.hpp"
@@ -116,8 +118,10 @@ fs::WorkerOptions worker_options(UniqueFd const& self) {
 
 class Daemon {
   public:
-    Daemon(asio::io_context& io, Config const& config, auth::Secrets secrets)
+    Daemon(asio::io_context& io, Config const& config, auth::Secrets secrets,
+           std::vector<std::string> program)
         : config_(config),
+          program_(std::move(program)),
           clock_(io),
           loop_(io, clock_, pool_),
           scope_(loop_, "daemon"),
@@ -126,19 +130,20 @@ class Daemon {
           authorization_(loop_, std::move(secrets), config),
           reaper_(loop_),
           spawner_(loop_, reaper_),
+          init_(loop_, spawner_),
           executions_(loop_, spawner_, std::make_shared<shell::SpillStore>(spill_options(config)),
                       execution_options(config)),
           sessions_(loop_, executions_),
           terminals_(loop_, executions_),
           claims_(loop_, executions_, sessions_, terminals_),
           files_(loop_),
-          self_(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC)),
+          self_(open_own_program().value_or(UniqueFd())),
           workers_(loop_, spawner_, worker_options(self_), &files_),
           watches_(loop_),
           proxy_(loop_, authorization_.proxy_options()) {}
 
     [[nodiscard]] Result<void> start();
-    [[nodiscard]] int status() const { return status_; }
+    [[nodiscard]] int status() const { return program_.empty() ? status_ : init_.status(); }
 
   private:
     Result<void> listen();
@@ -147,9 +152,11 @@ class Daemon {
     void say_stopped() const;
     Task<void> check_spawn();
     Task<void> prewarm();
+    Task<void> run_program();
     Task<void> end_work(Deadline at);
 
     Config const& config_;
+    std::vector<std::string> program_;  // of init mode
     RealClock clock_;
     WorkPool pool_;
     Loop loop_;
@@ -160,6 +167,7 @@ class Daemon {
     Authorization authorization_;
     shell::Reaper reaper_;
     shell::Spawner spawner_;
+    InitProgram init_;
     shell::Executions executions_;
     shell::Sessions sessions_;
     shell::Terminals terminals_;
@@ -265,6 +273,7 @@ Result<void> Daemon::start() {
         log::info("listener.open", {{"address", info.name}, {"port", info.port}});
     scope_.spawn("signals", until_signal());
     work_.spawn("check spawn", check_spawn());
+    if (!program_.empty()) scope_.spawn("program", run_program());
     if (!config_.prewarm.empty()) {
         readiness_.missing.emplace_back(kBeingMade);
         work_.spawn("prewarm", prewarm());
@@ -292,6 +301,7 @@ Task<void> Daemon::check_spawn() {
     shell::SpawnSpec spec;
     spec.argv = {"execd-probe", "--version"};
     spec.program = "/proc/self/exe";
+    spec.program_fd = self_.get();
     spec.env = {"PATH=/usr/bin:/bin"};
     auto started = co_await spawner_.spawn(std::move(spec));
     if (!started) {
@@ -310,6 +320,12 @@ Task<void> Daemon::prewarm() {
         log::warn("prewarm.failed", {{"error", warm.error().message()}});
         readiness_.missing.push_back("python: " + warm.error().message());
     }
+}
+
+// Its end is ours, in the same order as at a signal.
+Task<void> Daemon::run_program() {
+    co_await init_.run(program_, environment_->daemon());
+    if (!readiness_.stopping) ::kill(::getpid(), SIGTERM);
 }
 
 // Who still waits for a run or a command when the drain time is over gets what there is of it as an answer: a
@@ -338,6 +354,7 @@ Task<void> Daemon::until_signal() {
     auto [ec, number] = co_await signals_.async_wait(kAsTuple);
     if (ec) co_return;
     log::info("daemon.stopping", {{"signal", number}});
+    init_.signal(number);
     server_->stop_accepting();
     readiness_.stopping = true;
     executions_.events_changed().notify_all();
@@ -355,6 +372,7 @@ Task<void> Daemon::until_signal() {
     co_await contexts_->close(Deadline::in(clock_, std::chrono::seconds(3)));
     co_await sessions_.close_all(Duration::zero());
     co_await executions_.close(Deadline::in(clock_, std::chrono::seconds(3)));
+    co_await init_.end(deadline);
     // A second signal now must not turn an orderly end into a killed process: taking the handlers away
     // restores the default action.
     sigset_t ours;
@@ -369,7 +387,7 @@ Task<void> Daemon::until_signal() {
 
 }  // namespace
 
-int serve(Config const& config) {
+int serve(Config const& config, std::vector<std::string> program) {
     if (!config.state_dir.empty() && ::mkdir(config.state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
         std::fprintf(stderr, "execd: --state-dir (EXECD_STATE_DIR): cannot make %s: %s\n",
                      config.state_dir.c_str(), errno_text(errno).c_str());
@@ -383,7 +401,7 @@ int serve(Config const& config) {
     asio::io_context io(1);
     int status = 0;
     {
-        Daemon daemon(io, config, std::move(secrets));
+        Daemon daemon(io, config, std::move(secrets), std::move(program));
         if (auto started = daemon.start(); !started) {
             std::fprintf(stderr, "execd: cannot start: %s\n", started.error().message().c_str());
             status = 1;

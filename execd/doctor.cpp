@@ -12,6 +12,7 @@
 
 #include "base/accounts.hpp"
 #include "base/loop.hpp"
+#include "base/own_program.hpp"
 #include "base/scope.hpp"
 #include "base/unique_fd.hpp"
 #include "execd/kernel_environment.hpp"
@@ -54,7 +55,9 @@ Finding check_account() {
 Task<void> try_spawn(shell::Spawner& spawner, Clock& clock, Finding& out) {
     shell::SpawnSpec spec;
     spec.argv = {"execd", "--version"};
+    auto const self = open_own_program();
     spec.program = "/proc/self/exe";
+    if (self) spec.program_fd = self->get();
     TimePoint const begun = clock.now();
     auto started = co_await spawner.spawn(std::move(spec));
     if (!started) {

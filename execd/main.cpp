@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
         case execd::Command::doctor: return execd::doctor(line->config);
         case execd::Command::fs_worker: return execd::fs::worker_main(execd::fs::kWorkerSocket);
         case execd::Command::kernel: return execd::kernels::native::main(line->rest, execd::version());
-        case execd::Command::serve: return execd::serve(line->config);
+        case execd::Command::serve: return execd::serve(line->config, line->rest);
     }
     return 1;
 }

@@ -304,7 +304,14 @@ std::vector<char*> pointers(std::vector<std::string> const& texts) {
 int dev_null() {
     static std::atomic<int> kept{-1};
     if (int const fd = kept.load(); fd >= 0) return fd;
-    int const opened = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    int opened = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (opened < 0 && errno != EMFILE && errno != ENFILE) {
+        // A root without it: a pipe that nobody writes to reads the same, and keeps as little.
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) return -1;
+        ::close(ends[1]);
+        opened = ends[0];
+    }
     if (opened < 0) return -1;
     // Above the usual targets there is no copy per spawn; a small limit of descriptors may not allow that.
     int const high = ::fcntl(opened, F_DUPFD_CLOEXEC, 64);

@@ -111,6 +111,9 @@ Task<Result<void>> Session::open_shell() {
     Shell const shell = find_shell(options_.environment);
     if (!shell.bash && options_.terminal)
         co_return fail(Code::unavailable, "session", "there is no bash: none on a terminal");
+    // The shell reads what it is to run from a descriptor of its own, by that name.
+    if (::access("/proc/self/fd", X_OK) != 0)
+        co_return fail(Code::unavailable, "session", "a session needs /proc, which is not mounted here");
     script_ = session_script(shell, options_.terminal.has_value());
     auto control = open_pipe(false);
     auto source = anonymous_file({});
