@@ -37,7 +37,9 @@ libzmq_fetch() { # <work directory>
 libzmq_build() { # <work directory> <prefix>
     local source
     source=$(find "$1" -maxdepth 1 -type d -name 'zeromq3-*')
-    cmake -S "$source" -B "$1/build" -G Ninja "-DCMAKE_INSTALL_PREFIX=$2" "${LIBZMQ_FLAGS[@]}" &&
+    # Its error messages name source files: the directory, which is another one each time, is left out.
+    cmake -S "$source" -B "$1/build" -G Ninja "-DCMAKE_INSTALL_PREFIX=$2" "${LIBZMQ_FLAGS[@]}" \
+        "-DCMAKE_C_FLAGS=-ffile-prefix-map=$source=zeromq" "-DCMAKE_CXX_FLAGS=-ffile-prefix-map=$source=zeromq" &&
         ninja -C "$1/build" -j "$JOBS" libzmq-static &&
         install -D -m 644 "$1/build/lib/libzmq.a" "$2/lib/libzmq.a" &&
         install -D -m 644 "$source/include/zmq.h" "$2/include/zmq.h" &&
