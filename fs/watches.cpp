@@ -124,6 +124,14 @@ Task<Result<std::shared_ptr<Watch>>> watch_nearest(Executor& files, std::string 
     }
 }
 
+/// watch_nearest() looks from below upwards: a directory that appeared behind its back is nearer than the one
+/// it found, and what happens inside of it would wake nobody.
+Task<bool> came_nearer(Executor& files, std::string watched, std::string path) {
+    if (watched == path) co_return false;
+    auto const entry = co_await files.run(Stat(std::move(watched), true));
+    co_return entry && entry->kind == Kind::directory;
+}
+
 }  // namespace
 
 /// A watch of wait(): closed however the wait ends.
@@ -161,6 +169,8 @@ Task<Result<Waited>> Watches::wait(Executor& files, std::string path, WaitFor wh
             if (!before) before = now;
             now.met = is_met(what, *before, now);
             if (now.met || deadline.passed(loop_->clock())) co_return now;
+            bool const nearer = co_await came_nearer(files, waiting.watch().options().path, path);
+            if (nearer) break;
             auto const batch = co_await waiting.watch().after(cursor, 1000, deadline);
             cursor = batch.cursor;
             if (closed_) co_return fail(Code::unavailable, "watch", "the daemon is stopping");

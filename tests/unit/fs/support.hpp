@@ -73,13 +73,17 @@ class Reactor {
         }
         return std::move(*out);
     }
+    /// Whether the pool has something to do. What waits is asked first: work goes from waiting to running,
+    /// and would be missed in between.
+    [[nodiscard]] bool at_work() const {
+        for (auto const lane : {Lane::metadata, Lane::bulk, Lane::search}) {
+            if (pool.queued(lane) > 0) return true;
+            if (pool.busy(lane) > 0) return true;
+        }
+        return false;
+    }
     /// Runs what is left: discards, completions. Not to the end of every timer.
     void settle() {
-        auto const at_work = [this] {
-            for (auto const lane : {Lane::metadata, Lane::bulk, Lane::search})
-                if (pool.busy(lane) + pool.queued(lane) > 0) return true;
-            return false;
-        };
         for (bool working = true; working; std::this_thread::yield()) {
             working = at_work();  // looked at first: what ended since has posted
             io.restart();

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+
 #include "support.hpp"
 
 namespace execd::fs {
@@ -24,15 +26,15 @@ struct Both {
     Reactor& reactor;
     std::optional<Result<Waited>> out;
 
-    static Task<void> wait(Both* self, std::string path, WaitFor what) {
-        auto const until = Deadline::in(self->reactor.clock, std::chrono::seconds(20));
+    static Task<void> wait(Both* self, std::string path, WaitFor what, Deadline until) {
         auto done = co_await self->all.wait(self->reactor.files, std::move(path), what, until);
         self->out.emplace(std::move(done));
     }
     template <class Change>
     Waited run(std::string path, WaitFor what, Change change) {
         out.reset();
-        reactor.scope.spawn("wait", wait(this, std::move(path), what));
+        auto const until = Deadline::in(reactor.clock, std::chrono::seconds(20));
+        reactor.scope.spawn("wait", wait(this, std::move(path), what, until));
         reactor.settle();
         EXPECT_FALSE(out.has_value());
         change();
@@ -66,6 +68,45 @@ TEST(WaitForPath, ExistsGoneAndChanged) {
         EXPECT_TRUE(done.met);
         reactor.run(closed(all));
     }
+}
+
+/// What settle() says is done is done: what moved from waiting to running under its eyes was missed once.
+TEST(WaitForPath, SettledMeansThatNothingIsUnderWay) {
+    Reactor reactor;
+    for (int i = 0; i < 3000; ++i) {
+        std::atomic<bool> ran{false};
+        reactor.pool.submit(Lane::metadata, [&ran] { ran = true; });
+        reactor.settle();
+        ASSERT_TRUE(ran) << i;
+    }
+}
+
+/// Its missing directories may appear between any two looks of the one who waits.
+TEST(WaitForPath, DirectoriesAppearAtAnyMoment) {
+    Reactor reactor;
+    Watches all(reactor.loop);
+    Both both{all, reactor, std::nullopt};
+    bool met = true;
+    for (int steps = 0; met && steps < 12; ++steps) {
+        TempDir dir;
+        both.out.reset();
+        reactor.scope.spawn("wait", Both::wait(&both, dir / "a/b/flag", WaitFor::exists, Deadline::never()));
+        reactor.io.restart();
+        for (int i = 0; i < steps; ++i) {
+            reactor.io.poll_one();
+            while (reactor.at_work()) std::this_thread::yield();
+        }
+        std::filesystem::create_directories(dir / "a/b");
+        reactor.settle();
+        put(dir / "a/b/flag", "");
+        reactor.io.restart();
+        while (!both.out && reactor.io.run_one_for(std::chrono::seconds(10)) > 0) {
+        }
+        met = both.out && *both.out && (*both.out)->met;
+        EXPECT_TRUE(met) << "never woken: " << steps;
+        reactor.settle();
+    }
+    reactor.run(closed(all));
 }
 
 TEST(WaitForPath, WhatIsAlreadySoIsAnsweredAtOnceAndTheDeadlineIsKept) {
