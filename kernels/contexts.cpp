@@ -158,17 +158,22 @@ Task<Result<std::shared_ptr<Context>>> Contexts::create(ContextSpec spec) {
     auto const refused = [](Code code, std::string why) {
         return fail(code, "context.create", std::move(why));
     };
-    if (closing_) co_return refused(Code::unavailable, "shutting down");
-    if (by_id_.size() >= options_.max_contexts)
-        co_return refused(Code::exhausted, "there are " + std::to_string(by_id_.size()) +
-                                               " contexts, the limit; delete some first");
     if (spec.id.empty()) spec.id = uuid();
-    if (by_id_.contains(spec.id)) co_return refused(Code::already_exists, spec.id);
+    auto const room_for = [&]() -> Result<void> {
+        if (closing_) return refused(Code::unavailable, "shutting down");
+        if (by_id_.size() >= options_.max_contexts)
+            return refused(Code::exhausted, "there are " + std::to_string(by_id_.size()) +
+                                                " contexts, the limit; delete some first");
+        if (by_id_.contains(spec.id)) return refused(Code::already_exists, spec.id);
+        return {};
+    };
+    if (auto room = room_for(); !room) co_return tl::unexpected(room.error());
     auto specs = co_await scanned();
     if (!specs) co_return tl::unexpected(specs.error());
     auto kernelspec = (*specs)->find(spec.language);
     if (!kernelspec) co_return tl::unexpected(kernelspec.error());
-    if (by_id_.contains(spec.id)) co_return refused(Code::already_exists, spec.id);
+    // Others came while the kernelspecs were read.
+    if (auto room = room_for(); !room) co_return tl::unexpected(room.error());
 
     std::string const id = spec.id;
     if (!spec.idle_timeout) spec.idle_timeout = options_.idle_timeout;

@@ -220,6 +220,28 @@ TEST_F(Few, TheLimitOfContextsIsClear) {
     EXPECT_TRUE(run(contexts_.create({.language = "fake"})));
 }
 
+TEST_F(Few, TheLimitHoldsForThoseThatComeTogether) {
+    struct Caller {
+        static Task<void> go(Contexts& contexts, int& made, int& refused, Event& answered) {
+            ContextSpec wanted{.language = "fake"};
+            auto context = co_await contexts.create(std::move(wanted));
+            if (context)
+                ++made;
+            else if (context.error().code == Code::exhausted)
+                ++refused;
+            answered.notify_all();
+        }
+    };
+    int made = 0;
+    int refused = 0;
+    Event answered;
+    // All of them before the kernelspecs were ever read.
+    for (int i = 0; i < 3; ++i) scope_.spawn("create", Caller::go(contexts_, made, refused, answered));
+    ASSERT_TRUE(until(answered, [&] { return made + refused == 3; }));
+    EXPECT_EQ(made, 2);
+    EXPECT_EQ(contexts_.size(), 2U);
+}
+
 class Culled : public Fake {
   protected:
     Culled() : Fake([](Contexts::Options& options) { options.idle_timeout = 300ms; }) {}
