@@ -72,7 +72,27 @@ Json place_content(Place const& place) {
 
 namespace {
 
+// Control characters are keys to the terminal that some kernels type into, and what is not ASCII depends on
+// their locale.
+bool is_plain(char c) { return c >= 0x20 && c < 0x7f; }
+bool is_plain(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return is_plain(c); });
+}
+
 std::string bash_word(std::string_view text) {
+    if (!is_plain(text)) {
+        std::string out = "$'";
+        for (char c : text) {
+            auto const byte = static_cast<unsigned char>(c);
+            if (c == '\\' || c == '\'')
+                out += {'\\', c};
+            else if (is_plain(c))
+                out += c;
+            else  // always three digits: one may follow
+                out += {'\\', char('0' + (byte >> 6)), char('0' + (byte >> 3 & 7)), char('0' + (byte & 7))};
+        }
+        return out + "'";
+    }
     std::string out = "'";
     for (char c : text)
         if (c == '\'')
@@ -140,6 +160,15 @@ PlaceCode python_code(Place const& place) {
     return out;
 }
 
+// R reads its source in the locale's encoding; bytes made of numbers are what they are.
+std::string r_text(std::string_view text) {
+    if (is_plain(text)) return plain_literal(text);
+    std::string out = "rawToChar(as.raw(c(";
+    for (unsigned char const byte : text) out += std::to_string(byte) + ",";
+    out.pop_back();
+    return out + ")))";
+}
+
 PlaceCode r_code(Place const& place) {
     PlaceCode out;
     out.apply = "assign('.execd_undo', list(cwd = getwd(), env = list()), envir = globalenv());";
@@ -148,9 +177,9 @@ PlaceCode r_code(Place const& place) {
                      "]] <- Sys.getenv(" + plain_literal(name) +
                      ", unset = NA); assign('.execd_undo', u, envir = globalenv()) });";
         out.apply +=
-            "do.call(Sys.setenv, setNames(list(" + plain_literal(value) + "), " + plain_literal(name) + "));";
+            "do.call(Sys.setenv, setNames(list(" + r_text(value) + "), " + plain_literal(name) + "));";
     }
-    if (place.cwd) out.apply += "setwd(" + plain_literal(*place.cwd) + ");";
+    if (place.cwd) out.apply += "setwd(" + r_text(*place.cwd) + ");";
     out.undo =
         "local({ u <- get('.execd_undo', globalenv()); for (n in names(u$env)) if (is.na(u$env[[n]])) "
         "Sys.unsetenv(n) else do.call(Sys.setenv, setNames(list(u$env[[n]]), n)); setwd(u$cwd); "

@@ -52,6 +52,44 @@ TEST_F(BashKernel, KeepsItsStateAndTakesARunsPlace) {
     EXPECT_EQ(text(exec(context, "pwd; echo \"[${A-unset}]\"")), before);
 }
 
+class BashKernelInC : private BashSpec, public KernelTest {
+  protected:
+    BashKernelInC() : KernelTest(in_c(options())) {}
+    static Contexts::Options in_c(Contexts::Options out) {
+        out.env["LC_ALL"] = "C";
+        return out;
+    }
+};
+
+// bash_kernel types what it is given into a terminal.
+TEST_F(BashKernelInC, ValuesArriveByteForByte) {
+    std::string value;
+    for (char c = 1; c < 0x7f; ++c) value += c;
+    value += "\x7f 1\n\u00e9\u2028\U0001f600\0331";
+    TempFolder const folder;
+    auto const cwd = folder.path() + "/a\tb\x04\u00e9'\\";
+    std::filesystem::create_directory(cwd);
+    auto const context = make({.language = "bash"});
+    auto const hex = [](std::string_view text) {
+        std::string out;
+        for (unsigned char const byte : text) {
+            out += "0123456789abcdef"[byte >> 4];
+            out += "0123456789abcdef"[byte & 15];
+        }
+        return out;
+    };
+    for (int round = 0; round < 2; ++round) {
+        auto const placed =
+            exec_spec(context, {.code = "printf %s \"$A\" | od -An -v -tx1 | tr -d ' \\n'; echo; "
+                                        "printf %s \"$PWD\" | od -An -v -tx1 | tr -d ' \\n'",
+                                .cwd = cwd,
+                                .env = {{"A", value}}});
+        EXPECT_EQ(placed->outcome().kind, RunOutcome::Kind::ok) << placed->outcome().why;
+        EXPECT_EQ(text(placed), hex(value) + "\n" + hex(cwd) + "\n");
+    }
+    EXPECT_EQ(text(exec(context, "echo \"[${A-unset}]\"")), "[unset]\n");
+}
+
 TEST_F(BashKernel, IsInterrupted) {
     auto const context = make({.language = "bash"});
     auto const busy = submit(context, {.code = "sleep 60 & echo go; wait"});

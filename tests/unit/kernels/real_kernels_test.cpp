@@ -82,6 +82,28 @@ TEST_P(RealKernel, PrintsAnswersAndIsInterrupted) {
     EXPECT_EQ(context->generation(), example.survives ? 1 : 2);
 }
 
+class RInC : public KernelTest, public ::testing::WithParamInterface<Example> {
+  protected:
+    RInC() : KernelTest(in_c(with_venv())) {}
+    static Contexts::Options in_c(Contexts::Options out) {
+        out.env["LC_ALL"] = "C";
+        return out;
+    }
+};
+
+TEST_P(RInC, ValuesOfARunArriveByteForByte) {
+    TempFolder const folder;
+    auto const cwd = folder.path() + "/\u00e9";
+    std::filesystem::create_directory(cwd);
+    auto const context = make({.language = GetParam().kernel});
+    auto const placed = exec_spec(context, {.code = "cat(as.integer(charToRaw(Sys.getenv('A')))); "
+                                                    "cat('', tail(as.integer(charToRaw(getwd())), 2))",
+                                            .cwd = cwd,
+                                            .env = {{"A", "'\"\\\t\x01\x04\u00e9\u2028\U0001f600"}}});
+    EXPECT_EQ(placed->outcome().kind, RunOutcome::Kind::ok) << placed->outcome().why;
+    EXPECT_EQ(text(placed), "39 34 92 9 1 4 195 169 226 128 168 240 159 152 128 195 169");
+}
+
 class Plotting : public KernelTest, public ::testing::WithParamInterface<Example> {
   protected:
     Plotting() : KernelTest(with_numpy()) {}
@@ -113,6 +135,13 @@ TEST_P(Plotting, MatplotlibIsInlineAndNumpyDiffersHoweverTheKernelCameUp) {
     EXPECT_EQ(numbers.size(), 3U);
 }
 
+std::vector<Example> installed_r() {
+    if (kernels_venv().empty()) return {};
+    return {{"ir", "", "", "", "", "", true}};
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RInC);
+INSTANTIATE_TEST_SUITE_P(Full, RInC, ::testing::ValuesIn(installed_r()),
+                         [](auto const& each) { return std::string(each.param.kernel); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Plotting);
 INSTANTIATE_TEST_SUITE_P(Full, Plotting, ::testing::ValuesIn(installed_python()),
                          [](auto const& each) { return std::string(each.param.kernel); });
