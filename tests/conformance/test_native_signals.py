@@ -6,7 +6,7 @@ import pytest
 
 from harness.native import Driver
 
-# Each says that it is about to wait (past Node's streams: an interrupt in the middle of console.log is another matter);
+# Each says that it is about to wait (past the streams: prints are below);
 # the interrupt goes out when that has come.
 WAITS = {"a promise nobody settles": "await new Promise(() => {})",
          "a loop behind an await": "await null; for (;;);",
@@ -80,3 +80,18 @@ def test_an_interrupt_of_a_wait_in_node_keeps_its_variables(node, code):
     for _ in range(2):
         reply, streams, _ = node.run("await null; await new Promise(done => setTimeout(done, 1)); console.log(k)")
         assert (reply["status"], streams) == ("ok", {"stdout": "7\n", "stderr": ""}), (reply, streams)
+
+
+@pytest.mark.parametrize("size", [1, 8_000, 100_000])
+def test_an_interrupt_in_the_middle_of_prints_leaves_the_streams_whole(node, size):
+    node.run("var k = 7")
+    for _ in range(3):
+        pressed = []
+
+        def begun():
+            if not pressed:
+                pressed.append(node.manager.interrupt_kernel())
+        reply, _, _ = node.run(f"for (;;) console.log('x'.repeat({size}))", begun=begun)
+        assert (reply["status"], reply["ename"]) == ("error", "KeyboardInterrupt"), reply
+        reply, streams, _ = node.run("console.log(k)")
+        assert reply["status"] == "ok" and streams["stdout"][-2:] == "7\n" and streams["stderr"] == "", (reply, streams)

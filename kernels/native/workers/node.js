@@ -20,7 +20,7 @@ const { promiseHooks } = require('v8')
 const kDisplay = Symbol.for('Jupyter.display')
 const kTake = Symbol.for('execd.take')
 const kMaxText = 1 << 20
-const kMaxFrame = 1 << 20 // of stream text: whoever reads it holds no more at a time
+const kMaxPiece = 4091 // a frame of PIPE_BUF goes out whole or not at all, also when SIGINT comes meanwhile
 
 // ---- frames
 
@@ -50,7 +50,7 @@ function stream(kind, fd) {
     decodeStrings: false,
     write(chunk, encoding, done) {
       const data = typeof chunk === 'string' ? Buffer.from(chunk, encoding === 'buffer' ? 'utf8' : encoding) : chunk
-      for (let at = 0; at < data.length; at += kMaxFrame) send(kind, data.subarray(at, at + kMaxFrame))
+      for (let at = 0; at < data.length; at += kMaxPiece) send(kind, data.subarray(at, at + kMaxPiece))
       done()
     }
   })
@@ -379,6 +379,8 @@ function execute(request) {
   unbegun = true
   displays = Promise.resolve()
   refreshRequire()
+  // A write that an interrupt has broken off never said that it is done.
+  for (const out of [stdout, stderr]) if (out._writableState.writing) out._writableState.writing = false
   let source = request.code
   let finished = false
   try {
