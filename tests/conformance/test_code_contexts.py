@@ -1,11 +1,14 @@
 """/code/context, /code/contexts and the refusals of /code: opensandbox.md 1.3, 1.6, 13.3, 13.5."""
 
+import json
 import os
 import uuid
 
 import pytest
 
 from harness import frames, processes
+from harness.daemon import PYTHON
+from harness.wire import build
 
 
 def create(daemon, **fields):
@@ -213,3 +216,52 @@ def test_sql_is_refused_clearly_everywhere(daemon):
     for answer in (made, ran):
         assert answer.status == 501, answer
         assert answer.json()["code"] == "NOT_SUPPORTED" and "sql" in answer.json()["message"]
+
+
+def install(one, language, argv):
+    """A kernelspec for `language`, where this daemon looks for them; there at once and whole."""
+    folder = one.room / "jupyter" / "kernels" / language
+    folder.mkdir(parents=True)
+    spec = {"argv": argv, "display_name": language, "language": language}
+    (folder / "kernel.new").write_text(json.dumps(spec))
+    (folder / "kernel.new").rename(folder / "kernel.json")
+
+
+def ask(wire, language):
+    body = json.dumps({"language": language}).encode()
+    wire.send(build("POST", "/code/context", [], body, wire.host))
+
+
+def test_a_context_whose_client_left_is_not_kept(fresh_daemon):
+    one = fresh_daemon(env={"EXECD_MAX_CONTEXTS": "1"})
+    mark = one.room / "started"
+    install(one, "java", ["/bin/sh", "-c", f"echo > '{mark}'; exec sleep 300", "{connection_file}"])
+    with one.wire() as wire:
+        ask(wire, "java")
+        processes.eventually(mark.exists, what="the kernel was started")
+    # The only place is free again, though that kernel will not answer for a long time.
+    processes.eventually(lambda: one.call("POST", "/code/context", json={"language": "python"}).status == 200,
+                         seconds=20.0, what="room for another context")
+    assert set(listed(one).values()) == {"python"}
+
+
+def test_a_kernel_that_is_still_being_installed_is_waited_for(fresh_daemon):
+    one = fresh_daemon(env={"JUPYTER_HOST": "http://127.0.0.1:44771"})
+    with one.wire() as wire, one.wire() as leaver:
+        ask(wire, "java")
+        ask(leaver, "java")
+        one.wait_event("context.waits_for_kernel")
+        leaver.reset()
+        install(one, "java", [PYTHON, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
+        answer = wire.response()
+    assert answer.status == 200, answer
+    assert answer.json()["language"] == "java"
+    assert listed(one) == {answer.json()["id"]: "java"}, "nothing is made for a client that left"
+
+
+def test_without_such_an_image_a_missing_kernel_is_said_at_once(fresh_daemon):
+    one = fresh_daemon()
+    answer = one.call("POST", "/code/context", json={"language": "java"})
+    assert answer.status == 503, answer
+    assert "java" in answer.json()["message"]
+    assert not [event for event in one.events() if event.get("event") == "context.waits_for_kernel"]

@@ -1,6 +1,8 @@
 // /code* (contracts/opensandbox.md §1.6, §2, §10, §13).
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/log.hpp"
 #include "execd/claims/claims.hpp"
 #include "execd/dialects/opensandbox/bodies.hpp"
 #include "execd/dialects/opensandbox/claims.hpp"
@@ -21,6 +23,10 @@ namespace {
 
 constexpr auto kPingEvery = std::chrono::seconds(3);
 constexpr auto kGather = std::chrono::milliseconds(1);
+// For kernels that an image installs while it starts (§10).
+constexpr Duration kInstallTime = std::chrono::seconds(60);
+constexpr Duration kFirstPause = std::chrono::milliseconds(500);
+constexpr Duration kLongestPause = std::chrono::seconds(5);
 
 unsigned status_of(Error const& error) { return error.code == Code::unavailable ? 503 : 500; }
 
@@ -208,6 +214,27 @@ Task<Result<Answer>> run_code(Services& services, Call& call) {
     co_return answer;
 }
 
+/// The images that name a Jupyter Server install their kernels in the background while they start (§4):
+/// there a language without one is asked for again until it has one, at most kInstallTime. Elsewhere, and for
+/// every other error, the answer is known at once.
+Task<Result<std::shared_ptr<kernels::Context>>> create_when_installed(Services& services,
+                                                                      kernels::ContextSpec spec) {
+    auto const& env = services.contexts->options().env;
+    auto const server = env.find("JUPYTER_HOST");
+    bool const may_come = server != env.end() && !server->second.empty();
+    Clock& clock = services.loop.clock();
+    Deadline const end = Deadline::in(clock, kInstallTime);
+    for (Duration pause = kFirstPause;; pause = std::min(pause * 3 / 2, kLongestPause)) {
+        kernels::ContextSpec wanted = spec;
+        auto made = co_await services.contexts->create(std::move(wanted));
+        bool const missing =
+            !made && made.error().code == Code::unavailable && made.error().where == "kernel.find";
+        if (!missing || !may_come || end.passed(clock) || services.readiness.stopping) co_return made;
+        if (pause == kFirstPause) log::info("context.waits_for_kernel", {{"language", spec.language}});
+        (void)co_await clock.sleep_until(earliest(Deadline::in(clock, pause), end));
+    }
+}
+
 Task<Result<Answer>> create_context(Services& services, Call& call) {
     CodeContextRequest request;
     if (auto refused = co_await read_body(call, request)) co_return std::move(*refused);
@@ -230,7 +257,7 @@ Task<Result<Answer>> create_context(Services& services, Call& call) {
         if (!made) co_return code_failure(kBefore, made.error());
         spec.cwd = *path;
     }
-    auto context = co_await services.contexts->create(std::move(spec));
+    auto context = co_await create_when_installed(services, std::move(spec));
     if (!context) co_return code_failure(kBefore, context.error());
     CodeContext body;
     body.id = (*context)->id();
@@ -321,6 +348,8 @@ void add_code(Services& services, std::vector<http::Row>& out) {
         row.body = http::BodyPolicy::json;
         row.request = &wire::Codec<CodeContextRequest>::ops;
         row.statuses = {{200, &wire::Codec<CodeContext>::ops, "application/json", "The context"}};
+        // Nobody else would learn the id.
+        row.on_disconnect = http::OnDisconnect::cancel;
         row.invoke = [s](Call& call) { return create_context(*s, call); };
     }
     {
