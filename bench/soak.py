@@ -1,0 +1,522 @@
+#!/usr/bin/env python3
+"""usage: scripts/soak --minutes N [--binary B] [--workers N] [--out PREFIX] [--every SECONDS] [--only NAME,NAME]
+
+A daemon under a mixed load (commands, sessions, terminals, Python and shell contexts, files up and down, edits and
+listings, proxied requests and WebSockets, cut clients) for N minutes; each answer is checked. Every few seconds its RSS,
+descriptors, threads, children, zombies, temporary files, processor time and latencies are written to PREFIX.csv and at the
+end drawn to PREFIX.svg. Default PREFIX: build/soak/soak.
+
+It ends with 1 when an answer was wrong, or when something grew. Grown is judged on the samples after the first quarter (the
+daemon fills its bounded caches in that time: 1,000 finished executions are kept): Theil-Sen's slope, the median over all
+pairs of samples, times the time of those samples, is more than
+
+    RSS 8 MiB, descriptors 8, threads 3, children 4, temporary files 4
+
+and the slope is not that of noise (Mann-Kendall's test, one-sided, p < 0.01). A process that is a zombie in
+two samples in a row is one too many. Afterwards the load ends and within 30 s children, descriptors and temporary files
+must be back to where they were before it. --only takes some kinds of work alone, to find out which of them does it.
+"""
+
+import asyncio
+import contextlib
+import csv
+import hashlib
+import json
+import math
+import os
+import random
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMITS = {"rss_kib": 8 << 10, "fds": 8, "threads": 3, "children": 4, "files": 4}
+BLOCK = random.Random(1).randbytes(200_000)
+OWN = "/execd/v1"
+
+
+class Wrong(Exception):
+    """An answer that is not what it has to be."""
+
+
+class Http:
+    """One kept connection: requests with checked lengths, nothing else."""
+
+    def __init__(self, port):
+        self.port, self.reader, self.writer = port, None, None
+
+    async def open(self):
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+
+    def close(self):
+        if self.writer:
+            self.writer.close()
+            self.reader = self.writer = None
+
+    async def ask(self, method, target, body=b"", status=200, kind="application/json"):
+        if not self.writer:
+            await self.open()
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.writer.write(head.encode() + body)
+        await self.writer.drain()
+        got, text = await asyncio.wait_for(self.answer(), 120)
+        wanted = status if isinstance(status, tuple) else (status,)
+        if got not in wanted:
+            raise Wrong(f"{method} {target.split('?')[0]}: {got} {text[:300]!r}")
+        return text
+
+    async def answer(self):
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status = int(head.split(" ", 2)[1])
+        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head.split("\r\n")[1:])}
+        if "transfer-encoding" in fields:
+            text = b""
+            while size := int((await self.reader.readuntil(b"\r\n")), 16):
+                text += await self.reader.readexactly(size)
+                await self.reader.readexactly(2)
+            await self.reader.readexactly(2)
+            return status, text
+        return status, await self.reader.readexactly(int(fields.get("content-length", 0)))
+
+
+def events(text):
+    found = [json.loads(one) for one in text.split(b"\n\n") if one]
+    out = "".join(event["text"] for event in found if event["type"] == "stdout")
+    return out, found[-1]
+
+
+def expect(holds, *seen):
+    if not holds:
+        raise Wrong(repr(seen)[:500])
+
+
+# the load: each function is one piece of work ------------------------------------------------------------------------
+async def command(http, _soak, chance):
+    number = chance.randrange(1000)
+    out, end = events(await http.ask("POST", "/command", {"command": f"echo {number}; exit {number % 3}"}))
+    expect(out == f"{number}\n" and (end["type"] == "execution_complete") == (number % 3 == 0), out, end)
+
+
+async def many_commands(http, soak, chance):
+    for _ in range(20):
+        await command(http, soak, chance)
+
+
+async def output(http, _soak, chance):
+    size = chance.randrange(1, 400_000)
+    ident = "soak-" + uuid.uuid4().hex
+    await http.ask("PUT", f"{OWN}/executions/{ident}", {"shell": f"head -c {size} /dev/zero", "wait_ms": 60_000}, 201)
+    expect(len(await http.ask("GET", f"{OWN}/executions/{ident}/output")) == size, size)
+
+
+async def session(http, _soak, chance):
+    ident = json.loads(await http.ask("POST", "/session", b""))["session_id"]
+    number = chance.randrange(1000)
+    await http.ask("POST", f"/session/{ident}/run", {"command": f"kept={number}"})
+    out, _ = events(await http.ask("POST", f"/session/{ident}/run", {"command": "echo $kept"}))
+    expect(out == f"{number}\n", out)
+    await http.ask("DELETE", f"/session/{ident}", status=(200, 204))
+
+
+async def terminal(http, soak, chance):
+    from websockets.asyncio.client import connect
+    ident = json.loads(await http.ask("POST", "/pty", {}, 201))["session_id"]
+    async with connect(f"ws://127.0.0.1:{soak.port}/pty/{ident}/ws", compression=None, max_size=None) as socket:
+        await socket.send(b"\0echo $((%d+1))-done\n" % (number := chance.randrange(1000)))
+        seen = b""
+        while b"%d-done" % (number + 1) not in seen:
+            frame = await asyncio.wait_for(socket.recv(), 60)
+            seen += frame[1:] if isinstance(frame, bytes) else b""
+    await http.ask("DELETE", f"/pty/{ident}", status=(200, 204))
+
+
+def context(language, code, expected):
+    async def work(http, _soak, _chance):
+        ident = json.loads(await http.ask("POST", "/code/context", {"language": language}))["id"]
+        for _ in range(3):
+            text = await http.ask("POST", "/code", {"code": code, "context": {"id": ident, "language": language}})
+            out, end = events(text)
+            expect(out == expected and end["type"] == "execution_complete", out, end)
+        await http.ask("DELETE", f"/code/contexts/{ident}", status=(200, 204))
+    work.__name__ = language + "_context"
+    return work
+
+
+async def run(http, _soak, chance):
+    number = chance.randrange(1000)
+    done = json.loads(await http.ask("POST", OWN + "/runs", {"language": "python", "wait_ms": 60_000,
+                                                            "code": f"print({number})"}, 201))
+    expect(done["outcome"]["kind"] == "ok", done)
+    page = json.loads(await http.ask("GET", f"{OWN}/runs/{done['id']}/outputs"))
+    expect("".join(one.get("text", "") for one in page["outputs"]) == f"{number}\n", page)
+
+
+async def files(http, soak, chance):
+    path = f"{soak.work}/f{chance.randrange(200)}"
+    data = BLOCK[:chance.randrange(1, len(BLOCK))]
+    await http.ask("PUT", f"{OWN}/files/content?path={path}", data, (200, 201), "application/octet-stream")
+    expect(await http.ask("GET", f"/files/download?path={path}") in soak.versions(path, data), path)
+    await http.ask("PUT", OWN + "/files/text", {"path": path + ".txt", "text": "one\ntwo\n"}, (200, 201, 204))
+    await http.ask("POST", OWN + "/files/edit", {"path": path + ".txt", "edits": [{"old": "two", "new": "three"}]}, (200, 400, 404, 409))
+    await http.ask("GET", f"/directories/list?path={soak.work}")
+
+
+async def watch(http, soak, chance):
+    folder = f"{soak.work}/watched-{uuid.uuid4().hex}"
+    os.mkdir(folder)
+    made = json.loads(await http.ask("POST", OWN + "/files/watches", {"path": folder, "debounce_ms": 1}, 201))
+    Path(folder, "x").touch()
+    seen = json.loads(await http.ask("GET", f"{OWN}/files/watches/{made['id']}?cursor=0&wait_ms=20000"))
+    expect(seen["events"], seen)
+    await http.ask("DELETE", f"{OWN}/files/watches/{made['id']}", status=204)
+    shutil.rmtree(folder)
+
+
+async def proxy(http, soak, chance):
+    data = BLOCK[:chance.randrange(1, len(BLOCK))]
+    text = await http.ask("POST", f"/proxy/{soak.upstream}/digest", data)
+    expect(text.decode() == hashlib.sha256(data).hexdigest(), text)
+
+
+async def proxied_websocket(_http, soak, chance):
+    from websockets.asyncio.client import connect
+    async with connect(f"ws://127.0.0.1:{soak.port}/proxy/{soak.sockets}/", compression=None, max_size=None) as socket:
+        data = BLOCK[:chance.randrange(1, 70_000)]
+        await socket.send(data)
+        expect(await asyncio.wait_for(socket.recv(), 60) == data)
+
+
+async def cut(_http, soak, chance):
+    """A client that goes away in the middle of its answer; the command runs on to its end, as the contract says."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", soak.port)
+    body = json.dumps({"command": chance.choice(["sleep 0.2; echo x", "seq 1 100000", "head -c 3000000 /dev/zero"])}).encode()
+    writer.write(b"POST /command HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
+    await asyncio.sleep(chance.random() * 0.1)
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(reader.read(1000), 0.05)
+    writer.transport.abort()
+
+
+WORK = {command: 6, many_commands: 6, output: 3, session: 3, terminal: 3, context("python", "print(6*7)", "42\n"): 2,
+        context("bash", "echo $((6*7))", "42\n"): 1, run: 3, files: 4, watch: 1, proxy: 3, proxied_websocket: 2, cut: 2}
+
+
+class Soak:
+    def __init__(self, options):
+        self.options = options
+        self.room = Path(tempfile.mkdtemp(prefix="execd-soak-"))
+        self.tmp, self.work = self.room / "tmp", self.room / "work"
+        for folder in (self.tmp, self.work, self.room / "home"):
+            folder.mkdir()
+        self.counts, self.failed, self.latencies, self.rows = {}, [], {}, []
+        self.written = {}
+        self.were_zombies = set()
+        self.stop = False
+
+    def versions(self, path, data):
+        """Contents that this path may have: several workers write it."""
+        self.written.setdefault(path, []).append(data)
+        return self.written[path][-16:]
+
+    # the daemon and what is behind its proxy --------------------------------------------------------------
+    async def start(self):
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.room / "home"), "TMPDIR": str(self.tmp), "LANG": "C.UTF-8",
+                       "EXECD_PREWARM": "python", "JUPYTER_PATH": self.options["jupyter"],
+                       "ASAN_OPTIONS": "quarantine_size_mb=4"}
+        self.daemon = subprocess.Popen([self.options["binary"], "--port", "0", "--log-level", "warn", "--log-file",
+                                        str(self.room / "log")], env=environment, cwd=self.work, start_new_session=True,
+                                       stderr=open(self.room / "errors", "wb"))
+        self.port = await asyncio.to_thread(self.listening)
+        server = await asyncio.start_server(self.upstream_client, "127.0.0.1", 0, limit=1 << 20)
+        self.upstream = server.sockets[0].getsockname()[1]
+        from websockets.asyncio.server import serve
+
+        async def echo(socket):
+            async for message in socket:
+                await socket.send(message)
+        sockets = await serve(echo, "127.0.0.1", 0, compression=None, max_size=None)
+        self.sockets = next(iter(sockets.sockets)).getsockname()[1]
+
+    def listening(self):
+        """The port it took: its only listener, by /proc."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end and self.daemon.poll() is None:
+            inodes = set()
+            for link in Path(f"/proc/{self.daemon.pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    inodes.add(os.readlink(link)[8:-1])
+            for table in ("tcp", "tcp6"):
+                for line in Path(f"/proc/{self.daemon.pid}/net/{table}").read_text().splitlines()[1:]:
+                    words = line.split()
+                    if words[3] == "0A" and words[9] in inodes:
+                        return int(words[1].rsplit(":", 1)[1], 16)
+            time.sleep(0.02)
+        raise SystemExit("the daemon does not listen")
+
+    async def upstream_client(self, reader, writer):
+        http = Http(0)
+        http.reader, http.writer = reader, writer
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+                length = int(head.split("content-length:")[1].split("\r\n")[0]) if "content-length:" in head else 0
+                digest = hashlib.sha256(await reader.readexactly(length)).hexdigest().encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(digest) + digest)
+                await writer.drain()
+        writer.close()
+
+    # the load ---------------------------------------------------------------------------------------------
+    async def worker(self, number):
+        chance, http = random.Random(number), Http(self.port)
+        only = self.options["only"].split(",") if self.options["only"] else [work.__name__ for work in WORK]
+        kinds = [work for work in WORK if work.__name__ in only]
+        weights = [WORK[work] for work in kinds]
+        while not self.stop:
+            work = chance.choices(kinds, weights)[0]
+            begun = time.monotonic()
+            try:
+                await work(http, self, chance)
+            except Exception as error:  # noqa: BLE001: counted and told
+                if len(self.failed) < 20:
+                    self.failed.append(f"{work.__name__}: {type(error).__name__}: {error}")
+                self.counts["failed"] = self.counts.get("failed", 0) + 1
+                http.close()
+            self.counts[work.__name__] = self.counts.get(work.__name__, 0) + (20 if work is many_commands else 1)
+            self.latencies.setdefault(work.__name__, []).append((time.monotonic() - begun) * 1e3)
+        http.close()
+
+    async def pinger(self):
+        http = Http(self.port)
+        while not self.stop:
+            begun = time.monotonic()
+            await http.ask("GET", "/ping")
+            self.latencies.setdefault("ping", []).append((time.monotonic() - begun) * 1e3)
+            await asyncio.sleep(0.05)
+        http.close()
+
+    # what is looked at ------------------------------------------------------------------------------------
+    def sample(self, begun):
+        pid = self.daemon.pid
+        status = Path(f"/proc/{pid}/status").read_text()
+        field = lambda name: int(status.split(name + ":")[1].split()[0])
+        kids = [int(word) for task in Path(f"/proc/{pid}/task").glob("*/children") for word in quiet_read(task).split()]
+        ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        taken = {name: sorted(values) for name, values in self.latencies.items()}
+        self.latencies = {}
+        p99 = lambda name: round(taken[name][len(taken[name]) * 99 // 100], 2) if taken.get(name) else ""
+        return {"seconds": round(time.monotonic() - begun, 1), "rss_kib": field("VmRSS"), "fds": len(os.listdir(f"/proc/{pid}/fd")),
+                "threads": field("Threads"), "children": len(kids),
+                "zombies": len(self.zombies(kids)),
+                "files": sum(1 for _ in self.tmp.rglob("*")), "cpu_s": (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
+                "ping_p99_ms": p99("ping"), "command_p99_ms": p99("command"), "session_p99_ms": p99("session"),
+                "terminal_p99_ms": p99("terminal"), "run_p99_ms": p99("run"), "files_p99_ms": p99("files"),
+                "proxy_p99_ms": p99("proxy"), "done": sum(self.counts.values())}
+
+    def zombies(self, kids):
+        """Those that were zombies at the last sample too: one that ended just now is nothing."""
+        now = {kid for kid in kids if ") Z " in quiet_read(f"/proc/{kid}/stat")}
+        old, self.were_zombies = now & self.were_zombies, now
+        return old
+
+    async def at_rest(self):
+        await asyncio.sleep(0.5)
+        return self.sample(time.monotonic())
+
+    async def fill(self, times):
+        http = Http(self.port)
+        for _ in range(times):
+            await many_commands(http, self, random.Random(0))
+        http.close()
+
+    async def soak(self):
+        await self.start()
+        http = Http(self.port)
+        for work in WORK:
+            await work(http, self, random.Random(0))
+        http.close()
+        # More than the finished executions that are kept, so that they are not taken for growth.
+        await asyncio.gather(*[self.fill(20) for _ in range(3)])
+        await asyncio.sleep(3)  # the pool of kernels fills again
+        before = await self.at_rest()
+        begun = time.monotonic()
+        end = begun + self.options["minutes"] * 60
+        tasks = [asyncio.create_task(self.worker(number)) for number in range(self.options["workers"])]
+        tasks.append(asyncio.create_task(self.pinger()))
+        out = Path(self.options["out"])
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with open(out.with_suffix(".csv"), "w", newline="") as file:
+            writer = None
+            while time.monotonic() < end and self.daemon.poll() is None:
+                await asyncio.sleep(min(self.options["every"], max(0.1, end - time.monotonic())))
+                if self.daemon.poll() is not None:
+                    break
+                row = self.sample(begun)
+                writer = writer or csv.DictWriter(file, list(row))
+                if not self.rows:
+                    writer.writeheader()
+                writer.writerow(row)
+                file.flush()
+                self.rows.append(row)
+        self.stop = True
+        await asyncio.gather(*tasks, return_exceptions=True)
+        after = before
+        if self.daemon.poll() is None:
+            for _ in range(30):
+                await asyncio.sleep(1)
+                after = self.sample(begun)
+                if all(after[name] <= before[name] + spare for name, spare in REST.items()):
+                    break
+        return before, after
+
+    def end(self):
+        """Its exit status and log once it was told to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self.daemon.send_signal(signal.SIGTERM)
+        try:
+            return self.daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            self.daemon.kill()
+            return "still alive 30 s after SIGTERM"
+
+
+REST = {"children": 1, "fds": 12, "files": 2, "zombies": 0}  # a default context of `run` and its files stay
+
+
+def quiet_read(path):
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def trend(times, values):
+    """Theil-Sen's slope, and the one-sided p of Mann-Kendall's test that there is growth."""
+    if len(values) > 400:  # every k-th: all pairs of them are enough
+        step = len(values) // 400 + 1
+        times, values = times[::step], values[::step]
+    slopes, score, ties = [], 0, {}
+    for value in values:
+        ties[value] = ties.get(value, 0) + 1
+    for i in range(len(values)):
+        for j in range(i + 1, len(values)):
+            slopes.append((values[j] - values[i]) / (times[j] - times[i]))
+            score += (values[j] > values[i]) - (values[j] < values[i])
+    n = len(values)
+    variance = (n * (n - 1) * (2 * n + 5) - sum(t * (t - 1) * (2 * t + 5) for t in ties.values())) / 18
+    z = (score - 1) / math.sqrt(variance) if variance > 0 and score > 0 else 0.0
+    return statistics.median(slopes), 0.5 * math.erfc(z / math.sqrt(2))
+
+
+def verdict(soak, before, after, status):
+    problems = [f"wrong answer: {words}" for words in soak.failed]
+    if status != 0:
+        problems.append(f"the daemon ended with {status}")
+    rows = soak.rows[len(soak.rows) // 4:]
+    lines = []
+    if len(rows) >= 8:
+        times = [row["seconds"] for row in rows]
+        for name, limit in LIMITS.items():
+            slope, p = trend(times, [row[name] for row in rows])
+            grown = slope * (times[-1] - times[0])
+            bad = grown > limit and p < 0.01
+            lines.append(f"{name}: {rows[0][name]} to {rows[-1][name]}, trend {grown:+.1f} (limit {limit}, p {p:.2g})")
+            if bad:
+                problems.append(f"{name} grew by {grown:.1f} (limit {limit})")
+    else:
+        lines.append("too few samples for a trend (8 are needed after the first quarter)")
+    if most := max((row["zombies"] for row in rows), default=0):
+        problems.append(f"{most} zombies were not waited for between two samples")
+    for name, spare in REST.items():
+        if after[name] > before[name] + spare:
+            problems.append(f"{name} at rest: {before[name]} before, {after[name]} after")
+    return lines, problems
+
+
+def plot(rows, file):
+    import matplotlib
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.fonttype"] = "none"
+    import matplotlib.pyplot as pyplot
+    step = len(rows) // 300 + 1
+    rows = rows[::step]
+    minutes = [row["seconds"] / 60 for row in rows]
+    figure, panes = pyplot.subplots(3, 1, figsize=(8, 6.5), sharex=True)
+    panes[0].plot(minutes, [row["rss_kib"] / 1024 for row in rows], label="RSS, MiB", linewidth=0.8)
+    for name in ("fds", "threads", "children", "zombies", "files"):
+        panes[1].plot(minutes, [row[name] for row in rows], label=name, linewidth=0.8)
+    for name in ("ping", "command", "session", "terminal", "run", "files", "proxy"):
+        points = [(at, row[name + "_p99_ms"]) for at, row in zip(minutes, rows) if row[name + "_p99_ms"] != ""]
+        panes[2].plot(*zip(*points), label=name, linewidth=0.8) if points else None
+    panes[2].set_yscale("log")
+    panes[2].set_ylabel("p99, ms")
+    panes[2].set_xlabel("minutes")
+    for pane in panes:
+        pane.legend(fontsize=6, ncols=4)
+        pane.set_ylim(bottom=0) if pane is not panes[2] else None
+    figure.tight_layout()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def parse(arguments):
+    options = {"minutes": None, "workers": 6, "every": None, "only": "", "binary": str(ROOT / "build/release/bin/execd"),
+               "out": str(ROOT / "build/soak/soak"), "jupyter": os.environ.get("EXECD_SOAK_JUPYTER", "")}
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    while words:
+        name = words.pop(0).removeprefix("--")
+        if name not in options or not words:
+            sys.exit(f"unknown argument '{name}'; scripts/soak --help")
+        value = words.pop(0)
+        options[name] = value if name in ("binary", "out", "jupyter", "only") else float(value)
+    if not options["minutes"]:
+        sys.exit("how long? scripts/soak --minutes N")
+    options["workers"] = int(options["workers"])
+    options["every"] = options["every"] or max(1.0, min(10.0, options["minutes"] * 60 / 60))
+    return options
+
+
+def main():
+    if {"-h", "--help"} & set(sys.argv):
+        print(__doc__)
+        return 0
+    options = parse(sys.argv[1:])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    soak = Soak(options)
+    try:
+        before, after = asyncio.run(soak.soak())
+        status = soak.end()
+        lines, problems = verdict(soak, before, after, status)
+        plot(soak.rows, Path(options["out"]).with_suffix(".svg"))
+        executed = sum(n for name, n in soak.counts.items() if name != "failed")
+        print(f"{options['minutes']:g} minutes, {executed} pieces of work ({executed / (options['minutes'] * 60):.0f}/s): " +
+              ", ".join(f"{name} {n}" for name, n in sorted(soak.counts.items())))
+        print(f"at rest: RSS {before['rss_kib']} to {after['rss_kib']} KiB, descriptors {before['fds']} to {after['fds']}, "
+              f"children {before['children']} to {after['children']}, files {before['files']} to {after['files']}")
+        print("\n".join(lines))
+        if log := quiet_read(soak.room / "log"):
+            print(f"its log has {len(log.splitlines())} warnings; the last: {log.splitlines()[-1][:300]}")
+        if errors := quiet_read(soak.room / "errors"):
+            print(f"it said: {errors[-3000:]}")
+        for problem in problems:
+            print(f"PROBLEM  {problem}")
+        print(f"written: {options['out']}.csv, .svg")
+        return 1 if problems else 0
+    finally:
+        if soak.daemon.poll() is None:
+            soak.daemon.kill()
+        if not os.environ.get("EXECD_SOAK_KEEP"):
+            shutil.rmtree(soak.room, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
