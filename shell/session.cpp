@@ -22,6 +22,7 @@ constexpr Duration kAskAgain = std::chrono::milliseconds(20);
 constexpr Duration kAskedEnough = std::chrono::seconds(10);
 constexpr Duration kAfterInterrupt = std::chrono::seconds(1);
 constexpr Duration kAfterKill = std::chrono::milliseconds(500);
+constexpr std::size_t kMostNamed = 64;
 }  // namespace
 
 // ---- one command
@@ -301,7 +302,8 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
     std::string prefix = prefix_of(spec);
     auto run = std::make_shared<SessionRun>();
     run->loop_ = loop_;
-    run->id_ = uuid_hex();
+    run->id_ = spec.id.empty() ? uuid_hex() : std::move(spec.id);
+    run->digest_ = std::move(spec.digest);
     run->journal_ = execution_->journal().shared_from_this();
     execution_->drain_now();
     run->began_ = run->journal_->end();
@@ -310,6 +312,8 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
     run->started_wall_ = loop_->clock().wall();
     current_ = run;
     last_ = run;
+    kept_.reset();
+    if (!run->digest_.empty()) name(run);
     // From here on the session owns the command: a caller that goes away changes nothing.
     if (!executions_->scope().spawn("session.run",
                                     watch(self, run, std::move(spec.text), std::move(prefix)))) {
@@ -324,6 +328,47 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
             me->executions_->scope().spawn("session.timeout", me->put_down(me, run));
         });
     co_return run;
+}
+
+void Session::name(std::shared_ptr<SessionRun> const& run) {
+    kept_ = std::make_unique<Cursor>(run->reader());
+    named_.push_back(run);
+    if (named_.size() > kMostNamed) named_.pop_front();
+}
+
+std::shared_ptr<SessionRun> Session::find(std::string_view id) const {
+    for (auto const& run : named_)
+        if (run->id() == id) return run;
+    return nullptr;
+}
+
+Task<Result<std::shared_ptr<SessionRun>>> Session::run_or_attach(RunSpec spec) {
+    auto const self = shared_from_this();
+    auto const differs = [&spec] {
+        return fail(Code::already_exists, "session", spec.id + " was started with another request");
+    };
+    while (true) {
+        if (auto const found = find(spec.id)) {
+            if (found->digest() != spec.digest) co_return differs();
+            co_return found;
+        }
+        auto const starting = starting_.find(spec.id);
+        if (starting == starting_.end()) break;
+        if (starting->second != spec.digest) co_return differs();
+        co_await turn_.wait();
+    }
+    struct Turn {
+        Session* session;
+        std::string id;
+        Turn(Session* s, RunSpec const& spec) : session(s), id(spec.id) {
+            session->starting_.emplace(id, spec.digest);
+        }
+        ~Turn() {
+            session->starting_.erase(id);
+            session->turn_.notify_all();
+        }
+    } const turn(this, spec);
+    co_return co_await run(std::move(spec));
 }
 
 std::string Session::prefix_of(RunSpec const& spec) {

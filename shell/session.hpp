@@ -21,6 +21,7 @@
 // Thread: the reactor. Ownership: shared; close() ends the shell.
 #pragma once
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,8 @@ class Session;
 class SessionRun {
   public:
     [[nodiscard]] std::string const& id() const { return id_; }
+    /// Of the request that started it (Session::run_or_attach); empty for others.
+    [[nodiscard]] std::string const& digest() const { return digest_; }
     [[nodiscard]] std::optional<RunEnd> const& end() const { return end_; }
     [[nodiscard]] bool running() const { return !end_; }
     [[nodiscard]] WallTime started_wall() const { return started_wall_; }
@@ -70,6 +73,7 @@ class SessionRun {
     friend class Session;
     Loop* loop_ = nullptr;
     std::string id_;
+    std::string digest_;
     std::shared_ptr<Journal> journal_;
     Position began_;
     std::shared_ptr<Mark> mark_ = std::make_shared<Mark>();
@@ -86,6 +90,8 @@ class Session : public std::enable_shared_from_this<Session> {
   public:
     struct Options {
         std::string id;
+        /// Of the request that opens it (Sessions::open_or_attach).
+        std::string digest;
         std::string owner;
         Environment environment;
         std::string cwd;
@@ -118,9 +124,19 @@ class Session : public std::enable_shared_from_this<Session> {
         std::optional<Environment> environment{};
         /// Busy: wait for the turn, or conflict.
         bool queue = true;
+        /// For run_or_attach().
+        std::string id{};
+        std::string digest{};
     };
     /// Comes back when the command has started.
     [[nodiscard]] Task<Result<std::shared_ptr<SessionRun>>> run(RunSpec spec);
+    /// `spec.id` names the start and `spec.digest` the request: the same pair again gives the same command
+    /// (also while the first call waits for its turn), as long as it is among the last 64 that were started
+    /// so; another digest: already_exists. Its output is kept whole until the session's next command begins;
+    /// of older ones it may be gone, which readers are told.
+    [[nodiscard]] Task<Result<std::shared_ptr<SessionRun>>> run_or_attach(RunSpec spec);
+    /// A command that run_or_attach() started; null for others.
+    [[nodiscard]] std::shared_ptr<SessionRun> find(std::string_view id) const;
     /// SIGINT to the command at hand. conflict when none runs.
     Result<void> interrupt();
     /// Ends this command if it still runs, as its timeout would, but what it left in the background stays:
@@ -135,6 +151,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
     [[nodiscard]] std::string const& id() const { return options_.id; }
     [[nodiscard]] std::string const& owner() const { return options_.owner; }
+    [[nodiscard]] std::string const& digest() const { return options_.digest; }
     /// As of the last command's end.
     [[nodiscard]] std::string const& cwd() const { return cwd_; }
     [[nodiscard]] bool busy() const { return current_ != nullptr; }
@@ -168,6 +185,7 @@ class Session : public std::enable_shared_from_this<Session> {
     [[nodiscard]] static Result<void> check(RunSpec const& spec);
     [[nodiscard]] std::string prefix_of(RunSpec const& spec);
     void finish(std::shared_ptr<SessionRun> const& run, RunEnd end);
+    void name(std::shared_ptr<SessionRun> const& run);
     [[nodiscard]] bool shell_alive() const {
         return ready_ && execution_ && execution_->running() && control_ != nullptr;
     }
@@ -185,6 +203,9 @@ class Session : public std::enable_shared_from_this<Session> {
     UniqueFd go_;
     std::shared_ptr<SessionRun> current_;
     std::shared_ptr<SessionRun> last_;
+    std::deque<std::shared_ptr<SessionRun>> named_;             // by run_or_attach(), oldest first
+    std::map<std::string, std::string, std::less<>> starting_;  // id -> digest
+    std::unique_ptr<Cursor> kept_;  // nothing behind it is forgotten: the output of the newest named one
     std::deque<std::uint64_t> queue_;
     std::uint64_t next_ticket_ = 0;
     std::uint64_t number_ = 0;

@@ -71,10 +71,15 @@ class Sessions : public Shelf<Session> {
         : Shelf(most), loop_(&loop), executions_(&executions) {}
     /// As Session::open; exhausted: there are too many.
     [[nodiscard]] Task<Result<std::shared_ptr<Session>>> open(Session::Options options);
+    /// `options.id` names it and `options.digest` the request: the same pair again gives the same session
+    /// (also while the first call is still opening it), another digest is a conflict.
+    [[nodiscard]] Task<Result<std::shared_ptr<Session>>> open_or_attach(Session::Options options);
 
   private:
     Loop* loop_;
     Executions* executions_;
+    std::map<std::string, std::string, std::less<>> opening_;  // id -> digest
+    Event opened_;
 };
 
 class Terminals : public Shelf<Terminal> {
@@ -83,6 +88,8 @@ class Terminals : public Shelf<Terminal> {
         : Shelf(most), loop_(&loop), executions_(&executions) {}
     /// Nothing is started yet.
     [[nodiscard]] Result<std::shared_ptr<Terminal>> create(Terminal::Options options);
+    /// As Sessions::open_or_attach.
+    [[nodiscard]] Result<std::shared_ptr<Terminal>> create_or_attach(Terminal::Options options);
 
   private:
     Loop* loop_;

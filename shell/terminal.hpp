@@ -48,6 +48,8 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
   public:
     struct Options {
         std::string id;
+        /// Of the request that makes it (Terminals::create_or_attach).
+        std::string digest;
         std::string owner;
         std::vector<std::string> argv;
         /// Instead of `argv`: shell text of any size, and what comes before its -c.
@@ -71,6 +73,7 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
 
     [[nodiscard]] std::string const& id() const { return options_.id; }
     [[nodiscard]] std::string const& owner() const { return options_.owner; }
+    [[nodiscard]] std::string const& digest() const { return options_.digest; }
     [[nodiscard]] Journal& journal() const { return *journal_; }
     /// From `since` bytes on (clamped to the oldest kept), without end; ends when the terminal is closed.
     [[nodiscard]] Cursor reader(std::uint64_t since = 0) const;

@@ -9,6 +9,8 @@
 #include "execd/auth/authenticator.hpp"
 #include "execd/dialects/agentrun/large_answer.hpp"
 #include "execd/dialects/agentrun/parts.hpp"
+#include "execd/http/wire/encode.hpp"
+#include "execd/idempotency.hpp"
 #include "shell/executions.hpp"
 #include "shell/shell_text.hpp"
 
@@ -89,16 +91,41 @@ CommandAnswer described(shell::Execution const& run, std::string cwd) {
     return out;
 }
 
+Result<std::optional<StartKey>> key_of(Call const& call, CommandRequest const& request) {
+    std::string canonical;
+    if (call.header(kIdempotencyKey)) wire::encode(request, wire::EncodePolicy{}, canonical);
+    return start_key(call, canonical);
+}
+
+/// With a key of the client's the same start is found again, also while the first one is still under way.
+Task<Result<std::shared_ptr<shell::Execution>>> start_once(State& state, shell::ExecutionSpec spec,
+                                                           std::optional<StartKey> key) {
+    if (!key) co_return co_await state.services.executions->start(std::move(spec));
+    spec.id = std::move(key->id);
+    spec.digest = std::move(key->digest);
+    spec.journal.keep = shell::Keep::all;  // whoever asks again wants all of the output
+    std::string const owner = spec.owner;
+    auto attached = co_await state.services.executions->start_or_attach(std::move(spec));
+    if (!attached) co_return Failure(attached.error());
+    if (attached->execution->owner() != owner)
+        co_return fail(Code::conflict, kIdempotencyKey, "it was used for another sandbox");
+    co_return std::move(attached->execution);
+}
+
 Task<Result<Answer>> run_command(State& state, Call& call, CommandRequest request) {
+    auto key = key_of(call, request);
+    if (!key) co_return Failure(key.error());
+    bool const named = key->has_value();
     auto const claim = claim_of(state.services, call);
     auto spec = co_await spec_of(state, claim, request);
     if (!spec) co_return Failure(spec.error());
     std::string cwd = spec->cwd;
-    auto started = co_await state.services.executions->start(std::move(*spec));
+    auto started = co_await start_once(state, std::move(*spec), std::move(*key));
     if (!started) co_return Failure(started.error());
-    // From here on the command may have begun: no status but 200 (§4.3).
-    Leaving leaving{*started};
-    shell::Execution& run = **started;
+    // From here on the command may have begun: no status but 200 (§4.3). A client with a key may come back.
+    auto const kept = *started;
+    Leaving leaving{named ? nullptr : kept};
+    shell::Execution& run = *kept;
     Collected collected;
     {
         shell::Cursor cursor = run.journal().reader({.until = shell::Until::verdict});
@@ -287,7 +314,8 @@ Task<Result<KillAnswer>> kill_process(State& state, Call& call, http::Nothing) {
 void add_processes(Table& table) {
     auto row =
         row_of("POST", "/processes/cmd", "runCommand",
-               "Runs shell text and answers what came of it; at the timeout its whole tree is killed.");
+               "Runs shell text and answers what came of it; at the timeout its whole tree is killed. With "
+               "Idempotency-Key the same request attaches, and the command outlives its client.");
     row.body_limit = 128U << 20;
     table.add<CommandRequest, CommandAnswer>(std::move(row), run_command);
     table.add<http::Nothing, ProcessBodies>(

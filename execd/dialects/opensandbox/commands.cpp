@@ -7,10 +7,10 @@
 #include "execd/dialects/opensandbox/command_stream.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
+#include "execd/dialects/opensandbox/repeated_start.hpp"
 #include "execd/dialects/opensandbox/schemas.hpp"
 #include "execd/dialects/opensandbox/working_directory.hpp"
 #include "execd/http/target.hpp"
-#include "execd/idempotency.hpp"
 #include "kernels/contexts.hpp"
 #include "shell/executions.hpp"
 #include "shell/sessions.hpp"
@@ -77,11 +77,20 @@ Answer told(Services& services, Call const& call, std::shared_ptr<shell::Executi
     return foreground_stream(services, call, std::move(run));
 }
 
+}  // namespace
+
 Answer other_request() {
     return refusal(409, code::kConflict, "the Idempotency-Key was used with another request");
 }
 
-}  // namespace
+std::string dashed(std::string_view id) {
+    std::string out;
+    for (std::size_t i = 0; i < id.size(); ++i) {
+        if (i == 8 || i == 12 || i == 16 || i == 20) out += '-';
+        out += id[i];
+    }
+    return out;
+}
 
 Task<Result<Answer>> start_command(Services& services, Call& call, RunCommandRequest request) {
     if (auto refused = check(request)) co_return std::move(*refused);

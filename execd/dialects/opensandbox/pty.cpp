@@ -6,6 +6,7 @@
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/dialects/opensandbox/pty_socket.hpp"
+#include "execd/dialects/opensandbox/repeated_start.hpp"
 #include "execd/dialects/opensandbox/schemas_shell.hpp"
 #include "execd/dialects/opensandbox/working_directory.hpp"
 #include "shell/sessions.hpp"
@@ -29,6 +30,12 @@ std::shared_ptr<shell::Terminal> find_pty(Services& services, Call const& call) 
     return terminal;
 }
 
+Answer created(shell::Terminal const& terminal) {
+    SessionCreated body;
+    body.session_id = terminal.id();
+    return json(to_json(body), 201);
+}
+
 Task<Result<Answer>> create_pty(Services& services, Call& call) {
     static constexpr std::string_view kParsing = "error parsing request: ";
     CreatePtyRequest request;
@@ -36,7 +43,18 @@ Task<Result<Answer>> create_pty(Services& services, Call& call) {
     if (auto refused = co_await read_body(call, request, texts)) co_return std::move(*refused);
     if (request.command.find('\0') != std::string::npos)
         co_return refusal(400, code::kBody, std::string(kParsing) + "the command contains a NUL byte");
+    auto const key = start_key(call, call.header(kIdempotencyKey) ? to_json(request) : std::string());
+    if (!key) co_return refusal(400, code::kBody, std::string(kParsing) + key.error().message());
     shell::Terminal::Options options;
+    if (*key) {
+        options.id = dashed((*key)->id);
+        options.digest = (*key)->digest;
+        // Before its directory is looked at, which may have gone since.
+        if (auto const found = services.terminals->find(options.id)) {
+            bool const same = found->digest() == options.digest && sees(call, found->owner());
+            co_return same ? created(*found) : other_request();
+        }
+    }
     options.environment = environment_of(services, call);
     options.owner = claim_id(call);
     options.cwd = services.config.cwd;
@@ -51,12 +69,12 @@ Task<Result<Answer>> create_pty(Services& services, Call& call) {
     options.argv = {shell.path};
     options.argv.insert(options.argv.end(), options.shell_options.begin(), options.shell_options.end());
     options.text = std::move(request.command);
-    auto terminal = services.terminals->create(std::move(options));
+    auto terminal = *key ? services.terminals->create_or_attach(std::move(options))
+                         : services.terminals->create(std::move(options));
+    if (!terminal && terminal.error().code == Code::conflict) co_return other_request();
     if (!terminal)
         co_return refusal(503, code::kUnavailable, std::string(kCreating) + terminal.error().message());
-    SessionCreated body;
-    body.session_id = (*terminal)->id();
-    co_return json(to_json(body), 201);
+    co_return created(**terminal);
 }
 
 Result<Answer> get_pty(Services& services, Call& call) {
@@ -116,12 +134,16 @@ void add_terminals(Services& services, std::vector<http::Row>& out) {
     row.method = "POST";
     row.path = "/pty";
     row.operation_id = "createPty";
-    row.doc = "Makes a terminal; its program starts with the first WebSocket.";
+    row.doc =
+        "Makes a terminal; its program starts with the first WebSocket. With Idempotency-Key the same "
+        "request "
+        "answers the same terminal.";
     row.body = http::BodyPolicy::json;
     row.body_limit = 64U << 20;
     row.on_disconnect = http::OnDisconnect::keep;
     row.request = &wire::Codec<CreatePtyRequest>::ops;
-    row.statuses = {{201, &wire::Codec<SessionCreated>::ops, "application/json", "The terminal"}};
+    row.statuses = {{201, &wire::Codec<SessionCreated>::ops, "application/json", "The terminal"},
+                    {409, nullptr, "application/json", "The key came with another request"}};
     row.invoke = [s](Call& call) { return create_pty(*s, call); };
     out.push_back(row);
 

@@ -39,8 +39,11 @@ class SessionStream final : public http::Producer {
           cursor_(run_->reader()),  // from here on nothing is forgotten unread
           timeout_(timeout),
           lines_("stdout", bare_lines) {}
-    /// Also when it never produced: the client went away before the head was sent.
-    ~SessionStream() override { session_->abandon(run_); }
+    /// Also when it never produced: the client went away before the head was sent. One that named its start
+    /// may come back.
+    ~SessionStream() override {
+        if (run_->digest().empty()) session_->abandon(run_);
+    }
     SessionStream(SessionStream const&) = delete;
     SessionStream& operator=(SessionStream const&) = delete;
 
