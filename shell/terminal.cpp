@@ -182,69 +182,27 @@ Task<void> Terminal::close(Duration grace) {
 
 // ---- the screen
 
-Task<void> Terminal::sync() {
-    while (syncing_) {
-        co_await synced_event_.wait();
-    }
-    struct Turn {
-        Terminal* terminal;
-        explicit Turn(Terminal* t) : terminal(t) { t->syncing_ = true; }
-        ~Turn() {
-            terminal->syncing_ = false;
-            terminal->synced_event_.notify_all();
-        }
-    } const turn(this);
-    if (!screen_) screen_ = std::make_unique<Screen>(options_.size.columns, options_.size.rows);
-    ReadFrom from;
-    from.until = Until::now;
-    from.position = screen_at_;
-    Cursor cursor(journal_, std::move(from));
-    Batch batch;
-    while (true) {
-        auto const next = co_await cursor.next(batch, Deadline::never(), 64 << 10);
-        if (next != Next::data) break;
-        for (auto const& slice : batch.slices) {
-            if (slice.lost > 0) screen_->reset();  // what was forgotten cannot be shown; programs repaint
-            screen_->feed(slice.bytes);
-        }
-        screen_at_ = cursor.position();
-    }
-    screen_at_ = cursor.position();
+ScreenReader& Terminal::screen() {
+    if (!screen_)
+        screen_ = std::make_unique<ScreenReader>(*loop_, journal_, options_.size.columns, options_.size.rows);
+    return *screen_;
 }
 
 Task<Screen::Picture> Terminal::picture() {
     auto const self = shared_from_this();
-    co_await sync();
-    co_return screen_->picture();
+    co_return co_await screen().picture();
 }
 
 Task<Result<Screen::Picture>> Terminal::wait_for_text(std::string text, Deadline deadline) {
     auto const self = shared_from_this();
-    while (true) {
-        bool const over = !running();
-        co_await sync();
-        auto picture = screen_->picture();
-        if (picture.text().find(text) != std::string::npos) co_return picture;
-        if (screen_at_.total < journal_->end().total) continue;
-        if (over) co_return fail(Code::gone, "terminal", "the program ended");
-        bool const told = co_await journal_->changed().wait(loop_->clock(), deadline);
-        if (!told) co_return fail(Code::timed_out, "terminal", "the text did not appear");
-    }
+    std::function<bool()> runs = [this] { return running(); };
+    co_return co_await screen().wait_for_text(std::move(text), std::move(runs), deadline);
 }
 
 Task<Result<Screen::Picture>> Terminal::wait_for_idle(Duration quiet, Deadline deadline) {
     auto const self = shared_from_this();
-    std::uint64_t seen = journal_->end().total;
-    Deadline calm = Deadline::in(loop_->clock(), quiet);
-    while (running() && !calm.passed(loop_->clock())) {
-        if (deadline.passed(loop_->clock())) co_return fail(Code::timed_out, "terminal", "output goes on");
-        (void)co_await journal_->changed().wait(loop_->clock(), earliest(calm, deadline));
-        if (journal_->end().total == seen) continue;
-        seen = journal_->end().total;
-        calm = Deadline::in(loop_->clock(), quiet);
-    }
-    co_await sync();
-    co_return screen_->picture();
+    std::function<bool()> runs = [this] { return running(); };
+    co_return co_await screen().wait_for_idle(quiet, std::move(runs), deadline);
 }
 
 }  // namespace execd::shell

@@ -19,7 +19,7 @@
 
 #include "shell/environment.hpp"
 #include "shell/executions.hpp"
-#include "shell/screen.hpp"
+#include "shell/screen_reader.hpp"
 
 namespace execd::shell {
 
@@ -109,7 +109,7 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
 
   private:
     Terminal(Loop& loop, Executions& executions, Options options);
-    [[nodiscard]] Task<void> sync();
+    [[nodiscard]] ScreenReader& screen();
     [[nodiscard]] Task<void> feed(std::shared_ptr<Terminal> self);
     [[nodiscard]] Result<ExecutionSpec> spec_of(bool pipes) const;
 
@@ -127,10 +127,7 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
     bool starting_ = false;
     bool closed_ = false;
     Event started_event_;
-    std::unique_ptr<Screen> screen_;
-    Position screen_at_;
-    bool syncing_ = false;
-    Event synced_event_;
+    std::unique_ptr<ScreenReader> screen_;
 };
 
 }  // namespace execd::shell

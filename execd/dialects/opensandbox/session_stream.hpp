@@ -10,8 +10,8 @@
 namespace execd::opensandbox {
 
 /// init (the session's id), ping, output as `stdout`, exactly one end. A client that goes away ends the
-/// command: nobody else could, and the session would stay busy. One that named its start (Idempotency-Key) can
-/// come back to it, so there it goes on.
+/// command: nobody else could, and the session would stay busy. One that named its start (Idempotency-Key)
+/// can come back to it, so there it goes on.
 [[nodiscard]] http::Answer session_stream(Services& services, http::Call const& call,
                                           std::shared_ptr<shell::Session> session,
                                           std::shared_ptr<shell::SessionRun> run, Duration timeout);
