@@ -87,8 +87,19 @@ Result<void> set_duration(Config& c, std::string const& v) {
     return {};
 }
 
+/// A secret as no request could carry it, or one that is trimmed to another (or to nothing, which would leave
+/// the daemon open), is a mistake of whoever wrote it. Never shown.
+Result<void> check_secret(Config&, std::string const& v) {
+    bool const blank = !v.empty() && (v.front() == ' ' || v.back() == ' ');
+    bool const control =
+        std::any_of(v.begin(), v.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+    if (blank || control) return wrong("a secret has no line ends, control bytes or blanks at its ends");
+    return {};
+}
+
 template <std::string Config::*Member>
-Result<void> set_text(Config& c, std::string const& v) {
+Result<void> set_secret(Config& c, std::string const& v) {
+    if (auto ok = check_secret(c, v); !ok) return ok;
     c.*Member = v;
     return {};
 }
@@ -205,6 +216,20 @@ Result<void> set_state_dir(Config& c, std::string const& v) {
     return {};
 }
 
+// Only its last name may be missing; whether it can be written is seen when the daemon opens it.
+Result<void> set_log_file(Config& c, std::string const& v) {
+    struct stat st {};
+    bool const there = ::stat(v.c_str(), &st) == 0;
+    if (!there && errno != ENOENT) return wrong("cannot use " + v + ": " + errno_text(errno));
+    if (there && S_ISDIR(st.st_mode)) return wrong(v + " is a directory");
+    auto const slash = v.find_last_of('/');
+    std::string const parent = slash == std::string::npos ? "." : v.substr(0, slash + 1);
+    if (!there && ::access(parent.c_str(), F_OK) != 0)
+        return wrong("cannot make " + v + ": " + errno_text(errno));
+    c.log_file = v;
+    return {};
+}
+
 Result<void> set_python(Config& c, std::string const& v) {
     struct stat st {};
     if (::stat(v.c_str(), &st) != 0) return wrong("cannot use " + v + ": " + errno_text(errno));
@@ -236,6 +261,16 @@ Result<void> set_prewarm(Config& c, std::string const& v) {
 
 Result<void> set_preload(Config& c, std::string const& v) {
     c.preload = comma_list(v);
+    for (auto const& name : c.preload) {
+        bool begins = true;  // a part of the dotted name
+        for (unsigned char const letter : name) {
+            bool const good = letter >= 0x80 || letter == '_' || std::isalpha(letter) != 0 ||
+                              (!begins && (letter == '.' || std::isdigit(letter) != 0));
+            if (!good) return wrong("'" + name + "' is no name of a Python module");
+            begins = letter == '.';
+        }
+        if (begins) return wrong("'" + name + "' is no name of a Python module");
+    }
     return {};
 }
 
@@ -305,14 +340,14 @@ constexpr Option kOptions[] = {
      add_listen},
     {{"access-token", "EXECD_ACCESS_TOKEN", "TEXT", "",
       "secret that every request must carry (X-EXECD-ACCESS-TOKEN and the other dialects' headers)"},
-     set_text<&Config::access_token>},
+     set_secret<&Config::access_token>},
     {{"", "SANDBOX_API_KEY", "TEXT", "", "a second accepted secret, as an API key"},
-     set_text<&Config::api_key>},
+     set_secret<&Config::api_key>},
     {{"", "JWT_PUBLIC_KEY", "PEM", "", "RSA public key whose RS256 tokens are accepted"}, set_jwt_key},
     {{"", "EXECD_AGENTRUN_ACCESS_KEY_ID", "TEXT", "",
       "with EXECD_AGENTRUN_ACCESS_KEY_SECRET: requests of AgentRun clients signed by this key are accepted"},
-     ignore},
-    {{"", "EXECD_AGENTRUN_ACCESS_KEY_SECRET", "TEXT", "", "the secret of that key"}, ignore},
+     check_secret},
+    {{"", "EXECD_AGENTRUN_ACCESS_KEY_SECRET", "TEXT", "", "the secret of that key"}, check_secret},
     {{"allowed-origins", "EXECD_ALLOWED_ORIGINS", "LIST", "",
       "web origins besides our own that browsers may call from"},
      set_origins},
@@ -321,7 +356,7 @@ constexpr Option kOptions[] = {
       "debug"},
      set_level},
     {{"log-file", "EXECD_LOG_FILE", "PATH", "", "write the log there instead of to standard output"},
-     set_text<&Config::log_file>},
+     set_log_file},
     {{"envs-file", "EXECD_ENVS", "PATH", "",
       "KEY=VALUE file read for every command; default is a file in the state directory"},
      set_envs},
@@ -458,9 +493,13 @@ std::string help_text() {
         out += "\n";
     }
     out +=
+        "\nalso read: PATH and HOME; TMPDIR for private and temporary files; and where Jupyter looks for "
+        "kernels: "
+        "JUPYTER_PATH,\nJUPYTER_DATA_DIR, JUPYTER_PREFER_ENV_PATH, IPYTHONDIR, XDG_DATA_HOME, CONDA_PREFIX, "
+        "CONDA_DEFAULT_ENV, PYTHONUSERBASE\n"
         "\nexit status: 0 after SIGTERM or SIGINT, 3 when requests were still running at the end of the "
-        "drain "
-        "time and had to be\ncut, 1 when it cannot start, 2 for a wrong option or value\n";
+        "drain time and had "
+        "to be\ncut, 1 when it cannot start (doctor: something is broken), 2 for a wrong option or value\n";
     return out;
 }
 
@@ -500,9 +539,12 @@ Result<CommandLine> parse_command_line(std::span<std::string const> args, EnvLoo
     } catch (CLI::ParseError const& e) {
         return fail(Code::invalid_argument, e.what());
     }
-    for (auto const& extra : app.remaining())
-        if (extra.starts_with("--") && extra.size() > 2 && extra == app.remaining().front())
+    // What follows the first word that is no option is somebody else's ("-" and "--" are such words).
+    if (auto const extras = app.remaining(); !extras.empty()) {
+        std::string const& extra = extras.front();
+        if (extra.starts_with('-') && extra != "-" && extra != "--")
             return fail(Code::invalid_argument, extra, "no such option, see --help");
+    }
     if (init && out->command == Command::serve) {
         out->rest = program.empty() ? app.remaining() : std::move(program);
         if (out->rest.empty() && !help && !show_version)

@@ -394,8 +394,11 @@ int serve(Config const& config, std::vector<std::string> program) {
         return 2;
     }
     std::string why;
-    bool const log_ok = log::init({config.log_level, config.log_file}, why);
-    if (!log_ok) log::warn("log.file_refused", {{"why", why}});
+    if (!log::init({config.log_level, config.log_file}, why)) {
+        std::fprintf(stderr, "execd: --log-file (EXECD_LOG_FILE): %s\n", why.c_str());
+        log::shutdown();
+        return 2;
+    }
     auth::Secrets secrets = secrets_of(config);
     raise_descriptor_limit();
     asio::io_context io(1);

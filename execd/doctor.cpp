@@ -9,6 +9,7 @@
 
 #include <cstdio>
 #include <string>
+#include <system_error>
 
 #include "base/accounts.hpp"
 #include "base/loop.hpp"
@@ -72,7 +73,7 @@ Task<void> try_spawn(shell::Spawner& spawner, Clock& clock, Finding& out) {
                           "look for a stopped or traced process"};
 }
 
-Finding check_spawn() {
+Finding spawn_one() {
     Finding out;
     asio::io_context io(1);
     RealClock clock(io);
@@ -86,6 +87,16 @@ Finding check_spawn() {
         while (scope.running() > 0) io.run_one();
     }
     return out;
+}
+
+/// Where not even our own threads can be made, that is what is broken.
+Finding check_spawn() {
+    try {
+        return spawn_one();
+    } catch (std::system_error const& e) {
+        return {Grade::broken, "processes", "no thread can be made: " + e.code().message(),
+                "raise the pids limit and ulimit -u"};
+    }
 }
 
 Finding check_shell(shell::Environment const& environment) {

@@ -76,7 +76,14 @@ int main(int argc, char** argv) {
         case execd::Command::doctor: return execd::doctor(line->config);
         case execd::Command::fs_worker: return execd::fs::worker_main(execd::fs::kWorkerSocket);
         case execd::Command::kernel: return execd::kernels::native::main(line->rest, execd::version());
-        case execd::Command::serve: return execd::serve(line->config, line->rest);
+        case execd::Command::serve: break;
+    }
+    try {
+        return execd::serve(line->config, line->rest);
+    } catch (
+        std::system_error const& e) {  // what is left of an account's or a container's processes is no thread
+        say(stderr, "execd: cannot start: no thread can be made: " + e.code().message() +
+                        "\nexecd: raise the pids limit and ulimit -u, 'execd doctor' looks at them\n");
     }
     return 1;
 }

@@ -8,6 +8,18 @@
 
 namespace execd::fs {
 
+namespace {
+
+/// To git any number of stars beyond one is two (wildmatch.c).
+std::string with_two_stars(std::string_view pattern) {
+    std::string out;
+    for (char const c : pattern)
+        if (c != '*' || !out.ends_with("**")) out += c;
+    return out;
+}
+
+}  // namespace
+
 IgnoreRules IgnoreRules::parse(std::string_view text) {
     IgnoreRules out;
     while (!text.empty()) {
@@ -27,7 +39,7 @@ IgnoreRules IgnoreRules::parse(std::string_view text) {
         GlobOptions options;
         options.braces = false;
         options.inside = true;
-        if (auto glob = Glob::compile(line, options))
+        if (auto glob = Glob::compile(with_two_stars(line), options))
             out.rules_.push_back({std::move(*glob), anchored, directories_only, keep});
     }
     return out;

@@ -87,6 +87,11 @@ Task<Result<std::unique_ptr<Zygote>>> Zygote::start(Loop& loop, shell::Execution
     auto ready = co_await zygote->socket_.receive(deadline);
     if (ready && text_of(*ready, "ev") == "ready") {
         log::info("zygote.ready", {{"pid", zygote->pid()}, {"threads", ready->value("threads", 0)}});
+        auto const failed = ready->find("failed");
+        if (failed != ready->end() && failed->is_array())
+            for (auto const& why : *failed)
+                if (why.is_string())
+                    log::warn("zygote.preload_failed", {{"why", why.get<std::string>().substr(0, 300)}});
         co_return zygote;
     }
     (void)co_await (*process)->ended(Deadline::in(loop.clock(), 100ms));

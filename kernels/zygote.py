@@ -368,14 +368,15 @@ def main(preload):
     except ImportError:
         pass
     rehearse()
+    failed = []
     for name in preload:
         try:
             __import__(name)
-        except Exception:
-            pass
+        except Exception as e:
+            failed.append("%s: %s: %s" % (name, type(e).__name__, e))
     IMPORTED.update({name: value for name, value in os.environ.items() if before.get(name) != value})
     gc.freeze()
-    send(sock, {"ev": "ready", "threads": len(os.listdir("/proc/self/task"))})
+    send(sock, {"ev": "ready", "threads": len(os.listdir("/proc/self/task")), "failed": failed})
     while True:
         request, fds = receive(sock)
         if request is None:

@@ -16,9 +16,21 @@ namespace execd::http {
 namespace {
 constexpr int kBacklog = 4096;
 constexpr int kAcceptBurst = 64;  // connections taken in one turn of the loop
-constexpr std::string_view kBusy =
-    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nRetry-After: 1\r\nContent-Length: 21\r\n"
-    "Connection: close\r\n\r\ntoo many connections\n";
+
+/// One over the limit is refused before anything of it is read, so nobody knows which dialect it speaks: the
+/// body has the members that each of them reads.
+std::string_view busy() {
+    static std::string const answer = [] {
+        std::string const error =
+            R"("code":"TOO_MANY_CONNECTIONS","message":"too many connections; try again")";
+        std::string const body = "{" + error + R"(,"error":{)" + error +
+                                 R"(,"details":[]},"detail":"too many connections; try again"})" + "\n";
+        return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+               "Content-Length: " +
+               std::to_string(body.size()) + "\r\nConnection: close\r\n\r\n" + body;
+    }();
+    return answer;
+}
 }  // namespace
 
 struct Server::Listener {
@@ -171,7 +183,7 @@ void Server::accepted(UniqueFd fd, int family, ListenerInfo const& listener) {
         live_.size() > limits_.connections || connection->of_its_client() > limits_.connections_per_client;
     if (over) {
         ++counters_.refused;
-        connection->refuse(kBusy);
+        connection->refuse(busy());
         return;
     }
     scope_.spawn("connection", Connection::run(std::move(connection)));

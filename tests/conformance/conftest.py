@@ -43,6 +43,17 @@ def pytest_configure(config):
         raise pytest.UsageError(f"no daemon at {BINARY}: run scripts/build, or set EXECD_BIN")
 
 
+def pytest_sessionfinish(session):
+    # One of several processes of pytest-xdist: the lines travel to the one that prints.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = figures
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    figures.extend(getattr(node, "workeroutput", {}).get("figures", []))
+
+
 def pytest_terminal_summary(terminalreporter):
     for line in figures:
         terminalreporter.write_line(line)

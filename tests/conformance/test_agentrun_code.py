@@ -8,6 +8,7 @@ import time
 
 import pytest
 from agentrun.utils.exception import ClientError
+from websockets.sync.client import connect
 
 from harness import agentrun, processes
 from harness.daemon import Daemon, write_kernelspec
@@ -127,6 +128,37 @@ def test_the_default_directory_is_made_or_replaced(daemon, sb, call):
     assert context._cwd in ("/home/user", str(daemon.home))
     assert call(context, "execute", code="import os; print(os.getcwd())")["stdout"] == context._cwd + "\n"
     call(context, "delete")
+
+
+@pytest.fixture
+def home_taken_away(daemon, sb):
+    """The directory that things start in is gone; what still runs in it keeps it under another name."""
+    context = sb.context.create()
+    home = context._cwd
+    context.delete()
+    os.rename(home, home + ".kept")
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
+    os.rename(home + ".kept", home)
+
+
+@pytest.mark.parametrize("start", ["execute", "create", "cmd", "cmd there", "terminal"])
+def test_the_default_directory_is_made_again(daemon, sb, call, home_taken_away, start):
+    if home_taken_away != "/home/user":
+        return  # the daemon's own home is nobody's to make
+    if start == "execute":
+        assert call(agentrun.sandbox(daemon).context, "execute", code="1+1")["exitCode"] == 0  # in no context of its own
+    elif start == "create":
+        call(call(sb.context, "create"), "delete")
+    elif start == "terminal":
+        with connect(f"ws://127.0.0.1:{daemon.port}/processes/tty?protocol=text", open_timeout=20) as terminal:
+            terminal.send("echo at-$PWD; exit\n")
+            assert "at-/home/user" in "".join(map(str, terminal))
+    else:
+        where = "/home/user" if start == "cmd there" else ""
+        answer = call(sb.process, "cmd", command="pwd", cwd=where)
+        assert (answer["exitCode"], answer["stdout"]) == (0, "/home/user\n"), answer
+    assert os.path.isdir("/home/user")
 
 
 def test_null_and_unknown_members_are_nothing(daemon):

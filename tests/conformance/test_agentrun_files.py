@@ -157,10 +157,11 @@ def upload(daemon, *parts, target="/filesystem/upload"):
 
 
 def test_both_orders_of_the_parts(daemon, work):
-    for name, size in (("small", 10), ("large", 3_000_000)):
+    for name, size in (("small", 10), ("large", 3_000_000), ("over 100 MB", 101_000_000)):
         data = os.urandom(size)
         file, path = ("file", "local.name", data), ("path", None, str(work / name).encode())
-        for parts in ((path, file), (file, path), (("other", None, b"?"), file, path)):
+        orders = ((path, file), (file, path), (("other", None, b"?"), file, path))
+        for parts in orders if size < 100_000_000 else orders[1:2]:
             answer = upload(daemon, *parts)
             assert answer.status == 200, answer
             assert answer.json() == {"path": str(work / name), "size": size}

@@ -75,10 +75,12 @@ def test_expect_100_continue(daemon):
 def test_small_answers_do_not_wait_for_nagle(daemon):
     with daemon.wire() as wire:
         wire.request("POST", "/command", body=b'{"command":"true"}')
-        started = time.monotonic()
+        times = []
         for _ in range(20):
+            started = time.monotonic()
             wire.request("POST", "/command", body=b'{"command":"true"}')
-        assert time.monotonic() - started < 20 * 0.2
+            times.append(time.monotonic() - started)
+        assert min(times) < 0.03, times  # a delayed acknowledgement takes 40 ms
 
 
 @pytest.mark.parametrize("junk", [

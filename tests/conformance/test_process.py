@@ -2,11 +2,13 @@
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -29,10 +31,11 @@ def test_help_exits_0(spelling):
     assert "--port" in done.stdout + done.stderr
 
 
-def test_an_unknown_flag_is_usage_and_exit_2():
-    done = run_once("--no-such-flag")
+@pytest.mark.parametrize("flag", ["--no-such-flag", "-no-such-flag", "-x", "-p", "-9"])
+def test_an_unknown_flag_is_usage_and_exit_2(flag):
+    done = run_once(flag, "9000")
     assert done.returncode == 2
-    assert "no-such-flag" in done.stderr
+    assert flag in done.stderr
 
 
 def test_a_flag_without_its_value_is_exit_2():
@@ -72,6 +75,19 @@ def test_doctor_reports_and_exits():
     assert len(done.stdout.splitlines()) >= 3
     for word in ("shell", "processes", "code contexts"):
         assert word in done.stdout.lower(), done.stdout
+
+
+@pytest.mark.parametrize("command", ["doctor", "serve"])
+def test_no_thread_to_be_had_is_said_with_exit_1(command):
+    """An account that may not have one more process or thread."""
+    with tempfile.TemporaryDirectory() as room:  # where everybody may come
+        os.chmod(room, 0o755)
+        arguments = [shutil.copy(BINARY, room), *(["doctor"] if command == "doctor" else ["--port", "0"])]
+        done = subprocess.run(arguments, user=65534, group=65534, cwd="/", capture_output=True, text=True, timeout=20,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (0, 0)), check=False)
+    assert done.returncode == 1, done
+    assert "thread" in done.stdout + done.stderr and "raise the pids limit" in done.stdout + done.stderr, done
+    assert command == "serve" or "BROKEN" in done.stdout
 
 
 def code_contexts(*args, path, **env):

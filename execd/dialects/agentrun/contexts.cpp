@@ -37,7 +37,7 @@ Task<Result<kernels::ContextSpec>> spec_of(State& state, ContextRequest request)
     kernels::ContextSpec spec;
     spec.language = request.language && !request.language->empty() ? *request.language : "python";
     if (!request.cwd || request.cwd->empty()) {
-        spec.cwd = co_await home_of(state);
+        spec.cwd = co_await home_to_start_in(state);
         co_return spec;
     }
     auto path = co_await path_of(state, *request.cwd);
@@ -107,11 +107,12 @@ Task<Result<http::Nothing>> remove(State& state, Call& call, http::Nothing) {
 /// The context that a request without an id runs in: one a language, started in the user's home.
 Task<Result<ContextPtr>> default_context(State& state, claims::ClaimPtr claim, std::string language) {
     std::string const id = (claim ? claim->id() + "-default-" : "default-") + language;
+    std::string home = co_await home_to_start_in(state);  // also for a kernel that has to be started again
     if (auto known = state.services.contexts->find(id); known && known->generation() > 0) co_return known;
     kernels::ContextSpec spec;
     spec.id = id;
     spec.language = std::move(language);
-    spec.cwd = co_await home_of(state);
+    spec.cwd = std::move(home);
     spec = given(std::move(spec), claim);
     auto made = co_await state.services.contexts->create_or_attach(std::move(spec));
     if (!made) co_return no_context(made.error());

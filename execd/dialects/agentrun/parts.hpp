@@ -81,6 +81,8 @@ void add_lifecycle(Table& table);
 /// /home/user, the SDK's default directory, made at the first use; the daemon's own home where it cannot be
 /// made.
 [[nodiscard]] Task<std::string> home_of(State& state);
+/// The same for something that starts there: made again when somebody removed it.
+[[nodiscard]] Task<std::string> home_to_start_in(State& state);
 /// Absolute and cleaned; relative ones start at the home (§5.1), and /home/user means the home.
 [[nodiscard]] Task<Result<std::string>> path_of(State& state, std::string text);
 /// Seconds as a client gives them: any size; nothing and 0 are no limit.

@@ -57,9 +57,9 @@ Task<Result<shell::ExecutionSpec>> spec_of(State& state, claims::ClaimPtr claim,
         auto path = co_await path_of(state, *request.cwd);
         if (!path) co_return Failure(path.error());
         spec.cwd = std::move(*path);
-    } else {
-        spec.cwd = co_await home_of(state);
     }
+    bool const at_home = spec.cwd.empty() || spec.cwd == state.home;
+    if (at_home) spec.cwd = co_await home_to_start_in(state);
     shell::Environment environment = environment_of(state.services, claim);
     spec.owner = owner_of(claim);
     environment.set("PWD", spec.cwd);

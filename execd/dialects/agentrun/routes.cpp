@@ -61,9 +61,16 @@ void EndedIds::add(std::string id) {
 
 Task<std::string> home_of(State& state) {
     if (!state.home.empty()) co_return state.home;
+    co_return co_await home_to_start_in(state);
+}
+
+Task<std::string> home_to_start_in(State& state) {
+    bool const elsewhere = !state.home.empty() && state.home != kHome;
+    if (elsewhere) co_return state.home;
     fs::MakeDirectory make{std::string(kHome)};
     auto made = co_await state.services.files->run(std::move(make));
-    state.home = made ? std::string(kHome) : other_home(state);
+    bool const known = !state.home.empty();
+    if (!known) state.home = made ? std::string(kHome) : other_home(state);
     co_return state.home;
 }
 

@@ -17,7 +17,7 @@ Task<Result<Answer>> connect(StatePtr state, Call& call) {
         co_return fail(Code::invalid_argument, "", "a WebSocket handshake is expected");
     bool const json = protocol == "json";
     auto const claim = claim_of(state->services, call);
-    std::string cwd = co_await home_of(*state);
+    std::string cwd = co_await home_to_start_in(*state);
     shell::Terminal::Options options;
     options.environment = environment_of(state->services, claim);
     options.owner = owner_of(claim);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <nlohmann/json.hpp>
 
 #include "base/fault.hpp"
 #include "base/ledger.hpp"
@@ -273,8 +274,15 @@ TEST(Budget, ConnectionsOverTheBudgetAreAnswered503) {
     std::vector<Client> clients;
     for (int i = 0; i < 3; ++i) clients.push_back(h.connect());
     Client fourth = h.connect();
-    EXPECT_EQ(status_of(fourth.receive()), 503);
+    std::string const refused = fourth.receive();
+    EXPECT_EQ(status_of(refused), 503);
     EXPECT_TRUE(fourth.closed());
+    // Whose client it is was never read: OpenSandbox, AgentRun and AIO each find their members.
+    auto const body = nlohmann::json::parse(body_of(refused), nullptr, false);
+    ASSERT_TRUE(body.is_object()) << refused;
+    EXPECT_EQ(body["code"], "TOO_MANY_CONNECTIONS");
+    EXPECT_EQ(body["error"]["message"], body["message"]);
+    EXPECT_EQ(body["detail"], body["message"]);
     clients.pop_back();
     h.clock.settle();
     EXPECT_EQ(body_of(h.ask("GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")), "pong");
