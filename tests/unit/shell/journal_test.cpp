@@ -186,6 +186,41 @@ TEST(Journal, AReaderAtWorkIsWaitedForInsteadOfTheDisk) {
     EXPECT_EQ(journal->spilled_bytes(), 0U);
 }
 
+Task<void> make_room_at(Journal& journal, Clock& clock, Duration when) {
+    Event never;
+    co_await never.wait(clock, Deadline::in(clock, when));
+    if (journal.needs_room()) co_await journal.make_room();
+}
+
+/// A reader that takes a little every millisecond, so that somebody who waits for readers is woken all the
+/// time.
+Task<void> read_slowly(Cursor cursor, Clock& clock, int times) {
+    Batch batch;
+    for (int i = 0; i < times; ++i) {
+        if (co_await cursor.next(batch, Deadline::in(clock, 1s), 4'000) != Next::data) co_return;
+        Event never;
+        co_await never.wait(clock, Deadline::in(clock, 1ms));
+    }
+}
+
+/// The pumps of both streams wait for the same readers; one goes to the disk while the other one still waits,
+/// and is woken by a reader then: it forgot blocks that were just being written (a failed check ended the
+/// daemon).
+TEST(Journal, OnePumpForgetsNothingWhileTheOtherOneWrites) {
+    Harness h;
+    auto const store = disk_store();
+    for (int round = 0; round < 40; ++round) {
+        auto journal =
+            std::make_shared<Journal>(h.loop, store, Journal::Options{.keep = Keep::window, .ring = 100'000});
+        journal->append(Stream::out, std::string(1'500'000, 'a'));
+        Scope scope(h.loop, "pumps");
+        scope.spawn("reader", read_slowly(journal->reader(), h.clock, 60));
+        scope.spawn("out", make_room_at(*journal, h.clock, std::chrono::milliseconds(1)));
+        scope.spawn("err", make_room_at(*journal, h.clock, std::chrono::milliseconds(1 + round % 20)));
+        EXPECT_TRUE(h.run(scope.drain(h.soon())));
+    }
+}
+
 TEST(Journal, InMemoryAloneAReaderAtWorkLosesNothingOfWhatIsKept) {
     Harness h;
     auto journal = std::make_shared<Journal>(h.loop, std::make_shared<SpillStore>(),
