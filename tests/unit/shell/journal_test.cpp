@@ -197,7 +197,8 @@ Task<void> make_room_at(Journal& journal, Clock& clock, Duration when) {
 Task<void> read_slowly(Cursor cursor, Clock& clock, int times) {
     Batch batch;
     for (int i = 0; i < times; ++i) {
-        if (co_await cursor.next(batch, Deadline::in(clock, 1s), 4'000) != Next::data) co_return;
+        auto const next = co_await cursor.next(batch, Deadline::in(clock, 1s), 4'000);
+        if (next != Next::data) co_return;
         Event never;
         co_await never.wait(clock, Deadline::in(clock, 1ms));
     }
