@@ -111,6 +111,8 @@ int run_kernel(Language const& language, std::string const& connection_file, std
     auto const program = interpreter_of(language, process_env());
     if (program.empty()) return refuse(language, missing(language));
     auto const connection = read_connection(connection_file);
+    // Before anybody can see us: a client may be killed as soon as we are there.
+    auto lifeline = parent_of_jupyter();
     auto own = std::make_unique<Interpreter>(language, program, std::string(version));
     auto& interpreter = *own;
     auto server_owner = std::make_unique<Server>(connection);
@@ -120,7 +122,7 @@ int run_kernel(Language const& language, std::string const& connection_file, std
         std::ios::failbit);  // Xeus greets there, and complains to the other one of what it ignores
     std::clog.setstate(std::ios::failbit);
     interpreter.start();
-    server.set_lifeline(parent_of_jupyter());
+    server.set_lifeline(std::move(lifeline));
     interpreter.attach(server);
     if (auto const why = interpreter.ready(server); !why.empty()) return refuse(language, why);
     made_server = server_owner.release();
