@@ -214,6 +214,19 @@ Result<Written> WriteText::run() const {
 
 namespace {
 
+/// The byte order mark stays as it was, whatever encoding was asked for: the difference would not show it.
+void keep_mark(std::string& bytes, std::string_view before, Encoding encoding) {
+    std::string_view mark;
+    if (encoding == Encoding::utf8 || encoding == Encoding::utf8_bom) mark = "\xEF\xBB\xBF";
+    if (encoding == Encoding::utf16_le) mark = "\xFF\xFE";
+    if (encoding == Encoding::utf16_be) mark = "\xFE\xFF";
+    if (mark.empty()) return;
+    bool const had = before.starts_with(mark);
+    bool const encoded = encoding != Encoding::utf8;  // encode_text has put one there
+    if (encoded && !had) bytes.erase(0, mark.size());
+    if (!encoded && had) bytes.insert(0, mark);
+}
+
 Result<Edited> edit_once(EditText const& op) {
     auto const& path = op.path;
     auto loaded = load_file(path, op.max_size);
@@ -241,6 +254,7 @@ Result<Edited> edit_once(EditText const& op) {
     }
     auto bytes = text ? encode_text(now, encoding) : Result<std::string>(now);
     if (!bytes) return Failure(std::move(bytes.error()));
+    if (text) keep_mark(*bytes, loaded->bytes, encoding);
     out.diff = unified_diff(old, now, path, path);
     out.sha256 = sha256_hex(*bytes);
     out.size = bytes->size();

@@ -289,6 +289,53 @@ TEST(EditText, AChangeMeanwhileIsSeenBeforeTheRename) {
     EXPECT_EQ(dir.entries(), 0U);
 }
 
+TEST(EditText, TheByteOrderMarkStaysAsItWas) {
+    TempDir dir;
+    struct Row {
+        Encoding encoding;
+        std::string before, after;
+    };
+    using namespace std::string_literals;
+    for (auto const& row : std::vector<Row>{{Encoding::utf8,
+                                             "\xEF\xBB\xBF"
+                                             "a",
+                                             "\xEF\xBB\xBF"
+                                             "b"},
+                                            {Encoding::utf8, "a", "b"},
+                                            {Encoding::utf8_bom, "a", "b"},
+                                            {Encoding::utf8_bom,
+                                             "\xEF\xBB\xBF"
+                                             "a",
+                                             "\xEF\xBB\xBF"
+                                             "b"},
+                                            {Encoding::utf16_le, "a\0"s, "b\0"s},
+                                            {Encoding::utf16_le,
+                                             "\xFF\xFE"
+                                             "a\0"s,
+                                             "\xFF\xFE"
+                                             "b\0"s},
+                                            {Encoding::utf16_be, "\0a"s, "\0b"s},
+                                            {Encoding::utf16_be, "\xFE\xFF\0a"s, "\xFE\xFF\0b"s},
+                                            {Encoding::latin1,
+                                             "\xFF\xFE"
+                                             "a",
+                                             "\xFF\xFE"
+                                             "b"},
+                                            {Encoding::detect,
+                                             "\xFF\xFE"
+                                             "a\0"s,
+                                             "\xFF\xFE"
+                                             "b\0"s}}) {
+        put(dir / "f", row.before);
+        EditText edit(dir / "f", {TextEdit("a", "b")});
+        edit.encoding = row.encoding;
+        auto const done = edit.run();
+        ASSERT_TRUE(done) << done.error().message();
+        EXPECT_EQ(get(dir / "f"), row.after) << to_string(row.encoding);
+        EXPECT_EQ(done->size, row.after.size());
+    }
+}
+
 TEST(EditText, AllOrNothingAndOnlyWhatWasSeen) {
     TempDir dir;
     put(dir / "f", "a\nb\nc\n");
