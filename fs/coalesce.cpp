@@ -18,6 +18,16 @@ std::string_view to_string(Change change) {
 }
 
 void Coalescer::add(Raw raw) {
+    if (raw.what == Change::create || raw.what == Change::rename) {
+        // Its place was left before: what came then is not what left.
+        auto const left =
+            std::find_if(halves_.begin(), halves_.end(), [&](Half const& h) { return h.path == raw.path; });
+        if (left != halves_.end()) {
+            Raw gone{Change::remove, std::move(left->path), "", left->directory};
+            halves_.erase(left);
+            add(std::move(gone));
+        }
+    }
     auto const found = last_.find(raw.path);
     bool const merge = found != last_.end() && raw.what != Change::rename && raw.what != Change::overflow;
     if (!merge) {
@@ -41,8 +51,8 @@ void Coalescer::add(Raw raw) {
             return;
         case Change::create:
             if (old.what != Change::remove) return;
-            old.what = Change::write;  // replaced
-            old.directory = raw.directory;
+            if (old.directory || raw.directory) break;  // a directory cannot be written
+            old.what = Change::write;                   // replaced
             return;
         case Change::write:
             if (old.what == Change::chmod) old.what = Change::write;
@@ -71,7 +81,8 @@ std::string Coalescer::moved_to(std::uint32_t cookie, std::string path, bool dir
     std::string old = std::move(half->path);
     halves_.erase(half);
     auto const seen = last_.find(old);
-    if (seen != last_.end() && seen->second->what == Change::create) {
+    // Not so a directory: what was made in it meanwhile was told below its first name.
+    if (!directory && seen != last_.end() && seen->second->what == Change::create) {
         // Written under another name first, as editors do: only the final name ever was.
         events_.erase(seen->second);
         last_.erase(seen);

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <unordered_map>
+#include <utility>
 
 #include "base/unique_fd.hpp"
 #include "fs/executor.hpp"
@@ -19,6 +21,7 @@ namespace execd::fs {
 namespace {
 
 constexpr std::size_t kReadBuffer = 64 * 1024;
+constexpr std::size_t kMaxHeld = 10'000;
 constexpr auto kCloseWithin = std::chrono::seconds(10);
 
 /// The kernel's event; its own struct ends in an array, which a coroutine frame cannot hold.
@@ -39,6 +42,10 @@ bool take_notice(std::string_view& buffer, Notice& out) {
     buffer.remove_prefix(sizeof event + event.len);
     return true;
 }
+
+/// No path begins with it.
+constexpr char kNowhere = '?';
+std::string nowhere(std::uint32_t cookie) { return kNowhere + std::to_string(cookie); }
 
 /// Operations (fs/executor.hpp) of their own: where the file system may hang they share its few threads, and
 /// nothing that they use is the watch's, which may be gone first.
@@ -125,6 +132,10 @@ struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
     bool scanning = false;
     bool ended = false;
     bool cut = false;  // the last photograph does not show all
+    // Directories moved from where they were, their other half not seen yet: watched below a path that is
+    // none (kNowhere and the cookie) until it comes or the window ends. And what happened in them meanwhile.
+    std::vector<std::string> homeless;
+    std::vector<Notice> held;
     Photos photos;
     Scope scope;
 
@@ -150,8 +161,11 @@ struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
         if (now && !cut) overflowed();
         cut = now;
     }
-    void renamed_directory(std::string const& from, std::string const& to);
+    /// False when `from` itself was not watched.
+    bool renamed_directory(std::string const& from, std::string const& to);
     void forget_below(std::string const& path);
+    void forget_homeless();
+    Task<bool> moved_in(std::uint32_t cookie, std::string path, std::string from);
     void arm() {
         if (!pending.empty() && !flush.armed())
             flush.arm(Deadline::in(loop->clock(), options.debounce), [this] { publish(); });
@@ -166,6 +180,7 @@ struct Watch::Impl : std::enable_shared_from_this<Watch::Impl> {
 
 void Watch::Impl::publish() {
     flush.cancel();
+    forget_homeless();
     for (auto& raw : pending.take()) {
         if (raw.what == Change::rename && !filter->reported(raw.old_path))
             raw = {Change::create, raw.path, "", raw.directory};
@@ -180,14 +195,18 @@ void Watch::Impl::publish() {
     arrived.notify_all();
 }
 
-void Watch::Impl::renamed_directory(std::string const& from, std::string const& to) {
+bool Watch::Impl::renamed_directory(std::string const& from, std::string const& to) {
+    bool known = false;
     std::string const below = from + "/";
     for (auto& [descriptor, path] : directories) {
-        if (path == from)
+        if (path == from) {
+            known = true;
             path = to;
-        else if (path.starts_with(below))
+        } else if (path.starts_with(below)) {
             path = to + path.substr(from.size());
+        }
     }
+    return known;
 }
 
 void Watch::Impl::forget_below(std::string const& path) {
@@ -197,6 +216,17 @@ void Watch::Impl::forget_below(std::string const& path) {
         if (gone) ::inotify_rm_watch(inotify.native_handle(), entry->first);
         entry = gone ? directories.erase(entry) : std::next(entry);
     }
+}
+
+/// What stayed without its other half has left the tree.
+void Watch::Impl::forget_homeless() {
+    for (auto entry = directories.begin(); !homeless.empty() && entry != directories.end();) {
+        bool const gone = entry->second.front() == kNowhere;
+        if (gone) ::inotify_rm_watch(inotify.native_handle(), entry->first);
+        entry = gone ? directories.erase(entry) : std::next(entry);
+    }
+    homeless.clear();
+    held.clear();
 }
 
 /// Watches a tree that has appeared; false when inotify is exhausted and scanning has to take over.
@@ -212,7 +242,42 @@ Task<bool> Watch::Impl::cover(std::string path, bool list) {
 
 Task<bool> Watch::Impl::after_overflow() {
     overflowed();
-    co_return co_await cover(filter->root, false);  // directories made meanwhile
+    forget_homeless();  // their other halves may be among what was lost
+    auto const before = std::exchange(directories, {});
+    bool const fine = co_await cover(filter->root, false);  // directories made meanwhile
+    if (directories.empty()) {                              // the root is gone, and will say so
+        directories = before;
+        co_return fine;
+    }
+    for (auto const& [descriptor, path] : before)  // and those that left
+        if (!directories.contains(descriptor)) ::inotify_rm_watch(inotify.native_handle(), descriptor);
+    co_return fine;
+}
+
+/// The second half of a directory's rename; `from` is empty when it came from where nobody watches.
+Task<bool> Watch::Impl::moved_in(std::uint32_t cookie, std::string path, std::string from) {
+    std::string const place = nowhere(cookie);
+    auto const known = std::find(homeless.begin(), homeless.end(), place);
+    if (known == homeless.end()) {
+        if (filter->excluded(path)) co_return true;
+        bool const list = from.empty();
+        co_return co_await cover(std::move(path), list);
+    }
+    homeless.erase(known);
+    if (filter->excluded(path)) {
+        forget_below(place);
+        co_return true;
+    }
+    if (!renamed_directory(place, path)) {  // gone from its first name before it was looked at
+        bool const fine = co_await cover(path, true);
+        if (!fine) co_return false;
+    }
+    auto const meanwhile = std::exchange(held, {});
+    for (auto const& notice : meanwhile) {
+        bool const fine = co_await handle_one(notice);
+        if (!fine) co_return false;
+    }
+    co_return true;
 }
 
 /// False when scanning has to take over.
@@ -224,6 +289,12 @@ Task<bool> Watch::Impl::handle_one(Notice event) {
         bool const root = where->second == filter->root;
         directories.erase(where);
         if (root) end();
+        co_return true;
+    }
+    if (where->second.front() == kNowhere) {
+        if (held.size() == kMaxHeld) co_return true;
+        held.push_back(std::move(event));
+        if (held.size() == kMaxHeld) overflowed();
         co_return true;
     }
     bool const root = where->second == filter->root;
@@ -247,18 +318,17 @@ Task<bool> Watch::Impl::handle_one(Notice event) {
     if ((event.mask & IN_MOVED_FROM) != 0) {
         // Out of what is excluded is out of nothing: the other half alone says "create".
         if (filter->excluded(path)) co_return true;
+        if (directory && filter->recursive) {
+            homeless.push_back(nowhere(event.cookie));
+            renamed_directory(path, homeless.back());
+        }
         pending.moved_from(event.cookie, std::move(path), directory);
         co_return true;
     }
     if ((event.mask & IN_MOVED_TO) != 0) {
-        auto const from = pending.moved_to(event.cookie, path, directory);
+        auto from = pending.moved_to(event.cookie, path, directory);
         if (!directory || !filter->recursive) co_return true;
-        if (from.empty()) co_return co_await cover(std::move(path), true);
-        if (filter->excluded(path))
-            forget_below(from);
-        else
-            renamed_directory(from, path);
-        co_return true;
+        co_return co_await moved_in(event.cookie, std::move(path), std::move(from));
     }
     if ((event.mask & IN_CREATE) != 0)
         raw.what = Change::create;

@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/unique_fd.hpp"
@@ -56,7 +57,10 @@ Result<AddedTree> watch_tree(int inotify, std::string path, WatchFilter const& f
         std::string const at = std::move(todo.back());
         todo.pop_back();
         // First the watch, then the look: what comes in between is seen at least once.
-        int const descriptor = ::inotify_add_watch(inotify, at.c_str(), kEvents);
+        // Links are followed by name alone: the root's, nobody else's.
+        bool const root = at == filter.root;
+        int const descriptor =
+            ::inotify_add_watch(inotify, at.c_str(), kEvents | (root ? 0U : unsigned{IN_DONT_FOLLOW}));
         if (descriptor < 0) {
             if (errno == ENOSPC || errno == ENOMEM) {
                 out.exhausted = true;
@@ -68,7 +72,8 @@ Result<AddedTree> watch_tree(int inotify, std::string path, WatchFilter const& f
         first = false;
         out.directories.push_back({descriptor, at});
         if (!filter.recursive && !list) continue;
-        UniqueFd const fd(::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+        UniqueFd const fd(
+            ::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | (root ? 0 : O_NOFOLLOW)));
         auto names =
             fd ? read_names(fd.get()) : Result<std::vector<DirectoryName>>(fail_errno("open", errno, at));
         if (!names) continue;
@@ -104,17 +109,19 @@ Result<Photographed> photograph(WatchFilter const& filter, std::uint64_t at_most
 }
 
 void compare(Photos const& before, Photos const& after, Coalescer& out) {
-    std::map<std::uint64_t, std::string const*> gone;
+    std::multimap<std::uint64_t, std::string const*> gone;  // hard links share their inode
     for (auto const& [path, photo] : before)
         if (!after.contains(path)) gone.emplace(photo.inode, &path);
     for (auto const& [path, now] : after) {
         auto const old = before.find(path);
         if (old == before.end()) {
-            auto const moved = gone.find(now.inode);
             // An inode that was freed is soon another file's: its times tell.
-            bool const same = moved != gone.end() && before.at(*moved->second).mtime_ns == now.mtime_ns &&
-                              before.at(*moved->second).directory == now.directory;
-            if (!same) {
+            auto const [first, end] = gone.equal_range(now.inode);
+            auto const moved = std::find_if(first, end, [&](auto const& one) {
+                auto const& was = before.at(*one.second);
+                return was.mtime_ns == now.mtime_ns && was.directory == now.directory;
+            });
+            if (moved == end) {
                 out.add({Change::create, path, "", now.directory});
                 continue;
             }
@@ -123,6 +130,11 @@ void compare(Photos const& before, Photos const& after, Coalescer& out) {
             continue;
         }
         auto const& was = old->second;
+        if (was.directory != now.directory) {
+            out.add({Change::remove, path, "", was.directory});
+            out.add({Change::create, path, "", now.directory});
+            continue;
+        }
         if (was.mode != now.mode) out.add({Change::chmod, path, "", now.directory});
         bool const content = was.inode != now.inode || was.size != now.size || was.mtime_ns != now.mtime_ns;
         if (!now.directory && content) out.add({Change::write, path, "", false});

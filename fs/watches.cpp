@@ -89,21 +89,31 @@ Task<void> Watches::close() {
 
 namespace {
 
-Waited state_of(Result<Entry> const& entry) {
-    Waited out;
+/// What tells one file from another, or from itself before a change.
+struct Look : Waited {
+    std::uint64_t inode = 0;
+    std::int64_t ctime_ns = 0;
+};
+
+Look state_of(Result<Entry> const& entry) {
+    Look out;
     out.exists = entry.has_value();
     if (!entry) return out;
     out.size = entry->size;
     out.mtime_ns = entry->mtime_ns;
+    out.inode = entry->inode;
+    out.ctime_ns = entry->ctime_ns;
     return out;
 }
 
-bool is_met(WaitFor what, Waited const& before, Waited const& now) {
+bool is_met(WaitFor what, Look const& before, Look const& now) {
     switch (what) {
         case WaitFor::exists: return now.exists;
         case WaitFor::gone: return !now.exists;
         case WaitFor::changed:
-            return before.exists != now.exists || before.size != now.size || before.mtime_ns != now.mtime_ns;
+            return before.exists != now.exists || before.size != now.size ||
+                   before.mtime_ns != now.mtime_ns || before.inode != now.inode ||
+                   before.ctime_ns != now.ctime_ns;
     }
     return false;
 }
@@ -155,7 +165,7 @@ class Watches::Waiting {
 };
 
 Task<Result<Waited>> Watches::wait(Executor& files, std::string path, WaitFor what, Deadline deadline) {
-    std::optional<Waited> before;
+    std::optional<Look> before;
     for (;;) {
         // First the watch, then the look: a change in between wakes us.
         auto started = co_await watch_nearest(files, path);
@@ -165,10 +175,10 @@ Task<Result<Waited>> Watches::wait(Executor& files, std::string path, WaitFor wh
         for (;;) {
             auto const entry = co_await files.run(Stat(path, true));
             if (!entry && !is_absence(entry.error())) co_return Failure(entry.error());
-            Waited now = state_of(entry);
+            Look now = state_of(entry);
             if (!before) before = now;
             now.met = is_met(what, *before, now);
-            if (now.met || deadline.passed(loop_->clock())) co_return now;
+            if (now.met || deadline.passed(loop_->clock())) co_return Waited(now);
             bool const nearer = co_await came_nearer(files, waiting.watch().options().path, path);
             if (nearer) break;
             auto const batch = co_await waiting.watch().after(cursor, 1000, deadline);

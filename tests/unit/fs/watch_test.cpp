@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/ops.hpp"
+#include "fs/watch_tree.hpp"
 #include "support.hpp"
 
 namespace execd::fs {
@@ -37,6 +38,50 @@ TEST(Coalescer, WhatBecameOfEachPath) {
         text += std::string(to_string(event.what)) + event.old_path + event.path + " ";
     EXPECT_EQ(text, "create/a write/b write/c rename/old/new write/new create/in create/saved remove/away ");
     EXPECT_TRUE(all.empty());
+}
+
+std::string told(Coalescer& all) {
+    std::string text;
+    for (auto const& event : all.take())
+        text += std::string(to_string(event.what)) + event.old_path + event.path + " ";
+    return text;
+}
+
+TEST(Coalescer, ADirectoryKeepsItsFirstNameForWhatWasMadeInIt) {
+    Coalescer all;
+    all.add({Change::create, "/tmp", "", true});
+    all.add({Change::create, "/tmp/x", "", false});
+    all.moved_from(1, "/tmp", true);
+    EXPECT_EQ(all.moved_to(1, "/final", true), "/tmp");
+    EXPECT_EQ(told(all), "create/tmp create/tmp/x rename/tmp/final ");
+}
+
+TEST(Coalescer, WhatTakesThePlaceOfSomethingElse) {
+    Coalescer all;
+    all.add({Change::remove, "/k", "", false});
+    all.add({Change::create, "/k", "", true});
+    EXPECT_EQ(told(all), "remove/k create/k ");
+    all.moved_from(1, "/f", false);  // away, and another one there
+    all.add({Change::create, "/f", "", false});
+    EXPECT_EQ(told(all), "write/f ");
+    all.moved_from(2, "/f", false);
+    all.moved_from(3, "/g", false);
+    EXPECT_EQ(all.moved_to(3, "/f", false), "/g");
+    EXPECT_EQ(told(all), "remove/f rename/g/f ");
+}
+
+TEST(Compare, HardLinksAndOtherKinds) {
+    Photo file;
+    file.inode = 7;
+    file.mtime_ns = 1;
+    Photo directory = file;
+    directory.inode = 8;
+    directory.directory = true;
+    Coalescer all;
+    compare({{"/a", file}, {"/b", file}, {"/k", file}}, {{"/k", directory}}, all);
+    EXPECT_EQ(told(all), "remove/k create/k remove/a remove/b ");
+    compare({{"/a", file}, {"/b", file}}, {{"/b", file}, {"/c", file}}, all);
+    EXPECT_EQ(told(all), "rename/a/c ");
 }
 
 class WatchTest : public ::testing::Test {
@@ -101,6 +146,55 @@ TEST_F(WatchTest, FilesDirectoriesAndRenames) {
     EXPECT_EQ(until(*watch, "new/deep/er/file"), "write new/deep/er/file, ");
     ASSERT_TRUE(Remove(dir / "new", true).run());
     EXPECT_NE(until(*watch, "remove new, ").find("remove new/deep/er/file"), std::string::npos);
+    close(*watch);
+}
+
+TEST_F(WatchTest, ADirectoryThatLeftIsNotWatchedAnyMore) {
+    TempDir const out;
+    for (auto const* name : {"d", "d/sub", "skip"}) ASSERT_TRUE(MakeDirectory(dir / name).run());
+    WatchOptions options(dir.path());
+    options.exclude = {"skip"};
+    auto const watch = start(options);
+    EXPECT_EQ(watch->directories(), 3U);
+    ::rename((dir / "d").c_str(), (out / "d").c_str());
+    EXPECT_EQ(until(*watch, "remove d"), "remove d, ");
+    EXPECT_EQ(watch->directories(), 1U);
+    put(out / "d/x", "");
+    put(out / "d/sub/y", "");
+    ASSERT_TRUE(MakeDirectory(dir / "d").run());
+    put(out / "d/x2", "");
+    EXPECT_EQ(until(*watch, "create d"), "create d, ");
+    ::rename((dir / "d").c_str(), (dir / "skip/d").c_str());
+    EXPECT_EQ(until(*watch, "remove d"), "remove d, ");
+    put(dir / "skip/d/z", "");
+    // And back: what is in it is told, and watched again.
+    ::rename((out / "d").c_str(), (dir / "d").c_str());
+    EXPECT_NE(until(*watch, "create d/sub/y").find("create d, "), std::string::npos);
+    put(dir / "d/sub/y", "again");
+    EXPECT_EQ(until(*watch, "sub/y"), "write d/sub/y, ");
+    close(*watch);
+}
+
+TEST_F(WatchTest, ADirectoryMadeElsewhereAndMovedIntoPlace) {
+    auto const watch = start(WatchOptions(dir.path()));
+    ASSERT_TRUE(MakeDirectory(dir / "tmp").run());
+    put(dir / "tmp/x", "");
+    ::rename((dir / "tmp").c_str(), (dir / "final").c_str());
+    auto const text = until(*watch, "rename tmp>final");
+    EXPECT_TRUE(text.starts_with("create tmp, ")) << text;
+    put(dir / "final/y", "");
+    EXPECT_NE(until(*watch, "final/y").find("create final/y, "), std::string::npos);
+    close(*watch);
+}
+
+TEST_F(WatchTest, ARootThatIsALink) {
+    ASSERT_TRUE(MakeDirectory(dir / "real/sub").run());
+    ASSERT_TRUE(Symlink(dir / "link", "real").run());
+    ASSERT_TRUE(Symlink(dir / "real/up", "..").run());
+    auto const watch = start(WatchOptions(dir / "link"));
+    EXPECT_EQ(watch->directories(), 2U);
+    put(dir / "real/sub/new", "");
+    EXPECT_EQ(until(*watch, "sub/new"), "create link/sub/new, ");
     close(*watch);
 }
 

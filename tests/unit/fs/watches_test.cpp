@@ -57,6 +57,13 @@ TEST(WaitForPath, ExistsGoneAndChanged) {
         EXPECT_TRUE(done.met && done.exists);
         done = both.run(dir / "flag", WaitFor::changed, [&] { put(dir / "flag", "123456"); });
         EXPECT_TRUE(done.met);
+        // Another file of the same size and time in its place.
+        done = both.run(dir / "flag", WaitFor::changed, [&] {
+            put(dir / "other", "654321");
+            std::filesystem::last_write_time(dir / "other", std::filesystem::last_write_time(dir / "flag"));
+            ::rename((dir / "other").c_str(), (dir / "flag").c_str());
+        });
+        EXPECT_TRUE(done.met);
         done = both.run(dir / "flag", WaitFor::gone, [&] { ::unlink((dir / "flag").c_str()); });
         EXPECT_TRUE(done.met && !done.exists);
         // Neither the directory nor its parent is there yet.
