@@ -160,6 +160,9 @@ Result<Done> Copy::run() const {
         done = fail_errno("rename", error, destination);
     }
     if (done) return Done{};
+    // The temporary is nobody's business: what was to be made is named.
+    auto& named = done.error().detail;
+    if (named.starts_with(beside)) named.replace(0, beside.size(), destination);
     static_cast<void>(Remove{beside, true, true}.run());
     return Failure(done.error());
 }

@@ -21,6 +21,9 @@ namespace execd::fs {
 namespace {
 
 constexpr std::size_t kQuick = 64 * 1024;
+/// How long a small write waits for the reader of a FIFO to read on: the thread is one of the few that
+/// everybody's small operations share. Large ones have threads of their own (fs/writer.cpp).
+constexpr int kReaderPatience = 100;
 
 std::string temporary_name() {
     // Unique over processes by its random part, within one by its number.
@@ -400,8 +403,9 @@ Result<Written> put_file(WriteOptions const& options, std::string const& content
         return fail_errno("write", EFBIG, options.path);
     auto staged = stage_it(options, Care{content.size() > kQuick, true}, look);
     if (!staged) return Failure(std::move(staged.error()));
-    auto const written = staged->how == StagedAs::direct ? write_stream(staged->fd.get(), content)
-                                                         : write_all(staged->fd.get(), content, 0);
+    auto const written = staged->how == StagedAs::direct
+                             ? write_stream(staged->fd.get(), content, kReaderPatience)
+                             : write_all(staged->fd.get(), content, 0);
     if (!written) {
         Error error = written.error();
         error.detail = options.path;
@@ -433,7 +437,7 @@ Result<Written> AppendFile::run() const {
     if (!fd) return fail_errno("open", errno, options.path);
     if (S_ISREG(stat.st_mode))
         if (auto ok = check_space(fd.get(), content.size()); !ok) return Failure(ok.error());
-    if (auto ok = write_stream(fd.get(), content); !ok)
+    if (auto ok = write_stream(fd.get(), content, kReaderPatience); !ok)
         return fail_errno("write", ok.error().sys, options.path);
     if (options.sync != Sync::none && ::fdatasync(fd.get()) != 0)
         return fail_errno("fsync", errno, options.path);

@@ -88,7 +88,8 @@ Task<Result<void>> Writer::open() {
     }
     state->staged.emplace(std::move(*staged));
     int const fd = state->staged->fd.get();
-    state->may_hang = state->files->may_hang(fd);
+    // Nor is it known when the reader of a FIFO or a device will read.
+    state->may_hang = state->staged->how == StagedAs::direct || state->files->may_hang(fd);
     state->in_memory =
         !state->may_hang && state->files->local() && state->staged->how != StagedAs::direct && in_memory(fd);
     co_return Result<void>();

@@ -3,8 +3,9 @@
 #include <sys/mount.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-#include <cstdlib>
 
+#include <chrono>
+#include <cstdlib>
 #include <random>
 
 #include "fs/reader.hpp"
@@ -36,6 +37,12 @@ Task<Result<Done>> give_up(Executor& files, WriteOptions options, std::string co
     auto ok = co_await writer.write(content);
     if (!ok) co_return Failure(ok.error());
     co_return Done{};
+}
+
+Task<void> count_end(Executor& files, WriteOptions options, int* ended) {
+    auto const done = co_await upload(files, std::move(options), std::string(100'000, 'z'), 100'000);
+    EXPECT_TRUE(done);
+    ++*ended;
 }
 
 std::string noise(std::size_t size) {
@@ -308,6 +315,45 @@ TEST(Writer, DevicesAndFifosAreWrittenThrough) {
     ASSERT_TRUE(reactor.run(upload(reactor.files, to(dir / "fifo"), "through", 3)));
     char buffer[16];
     EXPECT_EQ(::read(end.get(), buffer, sizeof buffer), 7);
+}
+
+TEST(Writer, AFifoWhoseReaderIsSilentHoldsFewThreads) {
+    TempDir dir;
+    Reactor reactor;
+    ASSERT_EQ(::mkfifo((dir / "fifo").c_str(), 0600), 0);
+    UniqueFd const end(::open((dir / "fifo").c_str(), O_RDONLY | O_NONBLOCK));
+    UniqueFd const fill(::open((dir / "fifo").c_str(), O_WRONLY | O_NONBLOCK));
+    ASSERT_GE(::fcntl(end.get(), F_SETPIPE_SZ, 256 * 1024), 256 * 1024);
+    std::string const page(4096, 'x');
+    while (::write(fill.get(), page.data(), page.size()) > 0) {
+    }
+    // Small ones are on everybody's lane: a moment, no more.
+    auto const before = std::chrono::steady_clock::now();
+    EXPECT_EQ((PutFile{to(dir / "fifo"), "y"}.run().error().sys), ETIMEDOUT);
+    EXPECT_EQ((AppendFile{to(dir / "fifo"), "y"}.run().error().sys), ETIMEDOUT);
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(5));
+    // Large ones take one of the slots that what may hang shares.
+    std::vector<Executor::Slot> slots;
+    for (std::size_t i = 0; i < ExecutorOptions().remote_at_once; ++i) {
+        auto slot = reactor.run(reactor.files.slot(Lane::bulk, Deadline::never()));
+        ASSERT_TRUE(slot);
+        slots.push_back(std::move(*slot));
+    }
+    int ended = 0;
+    Scope waiting(reactor.loop, "waiting");
+    waiting.spawn("fifo", count_end(reactor.files, to(dir / "fifo"), &ended));
+    reactor.settle();
+    EXPECT_EQ(ended, 0);
+    EXPECT_EQ(reactor.pool.busy(Lane::bulk), 0U);  // it waits for a slot, not in a thread
+    EXPECT_TRUE(reactor.run(upload(reactor.files, to(dir / "file"), noise(600000), 100000)));
+    std::string drained(1U << 20U, '\0');
+    EXPECT_GT(::read(end.get(), drained.data(), drained.size()), 0);
+    slots.clear();
+    reactor.io.restart();
+    while (ended == 0 && reactor.io.run_one() > 0) {
+    }
+    reactor.settle();
+    EXPECT_EQ(ended, 1);
 }
 
 TEST(AppendFile, AddsOrCreates) {
