@@ -128,7 +128,10 @@ struct Packer::Impl {
         }
         struct ::stat stat {};
         if (regular) {
-            file.reset(::open(item.path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+            // A root that was followed (fs/through_link.hpp) may be a link to the file.
+            bool const root = options.path.ends_with('/') && item.path.size() < options.path.size();
+            int const flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (root ? 0 : O_NOFOLLOW);
+            file.reset(::open(item.path.c_str(), flags));
             if (!file && (errno == ENOENT || errno == ELOOP)) return {};  // gone since it was seen
             if (!file) return fail_errno("open", errno, item.path);
             if (::fstat(file.get(), &stat) != 0) return fail_errno("stat", errno, item.path);

@@ -68,7 +68,10 @@ class Searcher {
     }
     /// The file's text in text_; false when there is nothing to search.
     bool load(std::string const& path) {
-        UniqueFd const fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+        // A root that was followed (fs/through_link.hpp) may be a link to the file.
+        bool const root = options_.path.ends_with('/') && path.size() < options_.path.size();
+        UniqueFd const fd(
+            ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (root ? 0 : O_NOFOLLOW)));
         struct ::stat stat {};
         if (!fd || ::fstat(fd.get(), &stat) != 0 || !S_ISREG(stat.st_mode)) return false;
         auto const size = static_cast<std::uint64_t>(stat.st_size);

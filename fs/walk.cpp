@@ -30,6 +30,10 @@ Kind kind_of_mode(mode_t mode) {
     return S_ISLNK(mode) ? Kind::symlink : Kind::other;
 }
 
+std::string without_slash(std::string const& path) {
+    return path.size() > 1 && path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
+}
+
 }  // namespace
 
 Walker::Walker(WalkOptions options, Want want, CancelFlag cancel, bool relative)
@@ -44,17 +48,21 @@ Result<bool> Walker::start(WalkItem& item) {
     auto exclude = GlobSet::compile(options_.exclude, {.negation = true});
     if (!exclude) return Failure(exclude.error());
     exclude_ = std::move(*exclude);
+    // A slash at the end follows (fs/through_link.hpp).
+    std::string const root = without_slash(options_.path);
+    bool const follow = root.size() != options_.path.size();
     struct ::stat stat {};
-    if (::lstat(options_.path.c_str(), &stat) != 0) return fail_errno("lstat", errno, options_.path);
+    if (::fstatat(AT_FDCWD, root.c_str(), &stat, follow ? 0 : AT_SYMLINK_NOFOLLOW) != 0)
+        return fail_errno("lstat", errno, root);
     if (!S_ISDIR(stat.st_mode)) {
-        if (!options_.root_may_be_file) return fail_errno("open", ENOTDIR, options_.path);
-        item.path = options_.path;
-        item.relative = base_name(options_.path);
+        if (!options_.root_may_be_file) return fail_errno("open", ENOTDIR, root);
+        item.path = root;
+        item.relative = base_name(root);
         item.kind = kind_of_mode(stat.st_mode);
         item.name = base_name(item.path);
         return want_(item.name, item.relative, item.kind);
     }
-    if (options_.gitignore) ignore_.start(options_.path);
+    if (options_.gitignore) ignore_.start(root);
     if (options_.max_depth == 0) return false;
     if (auto ok = enter(options_.path, ""); !ok) return Failure(ok.error());
     return false;
@@ -99,7 +107,7 @@ Result<void> Walker::enter(std::string path, std::string relative) {
         ++skipped_;
         return {};
     }
-    if (options_.gitignore) ignore_.enter(path);
+    if (options_.gitignore) ignore_.enter(without_slash(path));
     if (!path.ends_with('/')) path += '/';
     Level level{std::move(path), std::move(relative), {}};
     if (auto ok = read(fd.get(), level); !ok) {

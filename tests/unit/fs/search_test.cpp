@@ -10,6 +10,7 @@
 #include "fs/ops.hpp"
 #include "fs/pattern.hpp"
 #include "fs/text.hpp"
+#include "fs/through_link.hpp"
 #include "support.hpp"
 
 namespace execd::fs {
@@ -88,6 +89,34 @@ TEST_F(Tree, FindsTheRootWhenItIsAFileAndTypesErrors) {
     EXPECT_EQ(Find(FindOptions(dir.path(), "[")).run().error().where, "glob");
     auto flag = std::make_shared<std::atomic<bool>>(true);
     EXPECT_EQ(Find(FindOptions(dir.path()), flag).run().error().code, Code::cancelled);
+}
+
+TEST_F(Tree, ARootThatIsALinkIsFollowedWhereASlashSaysSo) {
+    TempDir other;
+    put(other / "f.txt", "needle\n");
+    ASSERT_EQ(::symlink(other.path().c_str(), (dir / "to-tree").c_str()), 0);
+    ASSERT_EQ(::symlink((other / "f.txt").c_str(), (dir / "to-file").c_str()), 0);
+    ASSERT_EQ(::symlink("f.txt", (other / "inner").c_str()), 0);
+    auto const searched = [&](std::string const& path) {
+        auto done = Grep(GrepOptions(path, "needle")).run();
+        EXPECT_TRUE(done) << done.error().message();
+        return done ? std::move(done->matches) : std::vector<GrepMatch>();
+    };
+    EXPECT_TRUE(searched(dir / "to-tree").empty());
+    auto hits = searched(through_link(dir / "to-tree"));
+    ASSERT_EQ(hits.size(), 1U);
+    EXPECT_EQ(hits[0].file, dir / "to-tree/f.txt");
+    hits = searched(through_link(dir / "to-file"));
+    ASSERT_EQ(hits.size(), 1U);
+    EXPECT_EQ(hits[0].file, dir / "to-file");
+    auto const found = Find(FindOptions(through_link(dir / "to-tree"), "*.txt")).run();
+    ASSERT_TRUE(found);
+    ASSERT_EQ(found->entries.size(), 1U);
+    EXPECT_EQ(found->entries[0].path, dir / "to-tree/f.txt");
+    auto const gone = Grep(GrepOptions(through_link(dir / "gone"), "x")).run();
+    ASSERT_FALSE(gone);
+    EXPECT_EQ(gone.error().code, Code::not_found);
+    EXPECT_EQ(gone.error().detail, dir / "gone");
 }
 
 TEST_F(Tree, GrepLinesWithContext) {
