@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import threading
@@ -234,6 +235,35 @@ def test_a_fifo_with_a_reader_gets_the_bytes(daemon, work):
                          or ready(), what="a reader")
     reader.join(10)
     assert got == [b"bytes"]
+
+
+def test_readers_of_fifos_that_are_silent_hold_nobody_else(daemon, work):
+    with contextlib.ExitStack() as stack:
+        wires = []
+        for index in range(12):
+            pipe = work / f"pipe{index}"
+            os.mkfifo(pipe)
+            stack.callback(os.close, os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+            wire = stack.enter_context(daemon.wire())
+            wire.send(build("PUT", query("/execd/v1/files/content", path=str(pipe)), daemon.headers, bytes(400_000)))
+            wires.append(wire)
+        content = os.urandom(3 << 20)
+        answer = daemon.call("PUT", query("/execd/v1/files/content", path=f"{work}/file"), body=content)
+        assert answer.status == 201, answer
+        # Held up by them it would have come behind the first that were given up.
+        assert select.select([wire.sock for wire in wires], [], [], 0)[0] == []
+        assert (work / "file").read_bytes() == content
+
+
+@ROOT
+def test_a_move_to_a_full_disk_says_so_and_keeps_the_file(daemon, work):
+    (work / "big").write_bytes(bytes(3 << 20))
+    with mounted(work / "small", "size=1m") as small:
+        answer = daemon.call("POST", "/files/mv", json=[{"src": f"{work}/big", "dest": f"{small}/big"}])
+        assert answer.status == 507, answer
+        assert f"{small}/big" in answer.json()["message"] and ".execd" not in answer.json()["message"]
+        assert os.listdir(small) == []
+    assert (work / "big").stat().st_size == 3 << 20
 
 
 def test_link_loops_and_long_names(daemon, work):

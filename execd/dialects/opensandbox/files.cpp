@@ -183,7 +183,8 @@ Task<Result<Answer>> move_files(FileAccess access, Call& call) {
         if (error.code == Code::already_exists)
             co_return refusal(500, code::kRuntime,
                               "error accessing file: destination path already exists: " + *to);
-        co_return refusal(500, code::kRuntime, "error accessing file: " + go_text(error));
+        // Full disks among the rest, when it is a copy across devices.
+        co_return file_failure(error, *from);
     }
     co_return Answer::empty();
 }
@@ -234,6 +235,10 @@ Task<Result<Answer>> list_directory(FileAccess access, Call& call) {
         if (error.code == Code::not_found) co_return file_failure(error, *path);
         co_return refusal(500, code::kRuntime, "error listing directory " + *path + ". " + go_text(error));
     }
+    if (listing->truncated)
+        co_return refusal(500, code::kRuntime,
+                          "error listing directory " + *path + ". more than " +
+                              std::to_string(listing->entries.size()) + " entries");
     // Thousands of entries: rendered off the loop.
     auto text = co_await access.loop().pool().run(
         Lane::metadata, [entries = &listing->entries] { return render_entries(*entries); });

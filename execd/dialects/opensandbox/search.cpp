@@ -23,6 +23,10 @@ Task<Result<Answer>> search_files(FileAccess access, http::Call& call) {
     auto found = co_await access.files->run(std::move(find));
     if (!found && found.error().code == Code::not_found) co_return file_failure(found.error(), *path);
     if (!found) co_return refusal(500, code::kRuntime, "error searching files. " + go_text(found.error()));
+    if (found->truncated)
+        co_return refusal(
+            500, code::kRuntime,
+            "error searching files. more than " + std::to_string(found->entries.size()) + " files match");
     auto text = co_await access.loop().pool().run(
         Lane::search, [entries = &found->entries] { return render_entries(*entries); });
     co_return json(std::move(text));

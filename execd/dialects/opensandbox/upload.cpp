@@ -272,7 +272,8 @@ Result<Answer> upload_at_once(FileAccess access, Call& call) {
     fs::WriteOptions options;
     if (metadata.path.empty() || write_options(access, metadata, options)) return Answer::empty(0);
     std::string const path = options.path;
-    if (access.files->may_hang(path)) return Answer::empty(0);
+    // Somebody changes a file on the ground of what it held: the file may be this one, and Upload waits.
+    if (access.files->may_hang(path) || access.files->any_held()) return Answer::empty(0);
     auto const written = fs::PutFile(std::move(options), std::move(parts[1])).run_quick();
     if (!written) return Answer::empty(0);
     return *written ? Answer::empty() : write_failure(written->error(), path);
