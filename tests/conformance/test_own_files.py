@@ -83,7 +83,30 @@ def test_bad_archives_write_nothing(daemon, work):
     assert not (work / "evil").exists()
 
 
+def test_a_path_that_is_a_link(daemon, work):
+    (work / "real").mkdir()
+    (work / "real" / "f").write_text("needle")
+    (work / "link").symlink_to("real")
+    (work / "one").symlink_to("real/f")
+    for path in (f"{work}/link", f"{work}/link/"):
+        hits = daemon.call("POST", f"{BASE}/search", json={"path": path, "pattern": "needle"}).json()
+        assert [hit["file"] for hit in hits["matches"]] == [f"{work}/link/f"]
+        rows = daemon.call("POST", f"{BASE}/find", json={"path": path}).json()["entries"]
+        assert [row["path"] for row in rows] == [f"{work}/link/f"]
+        packed = daemon.call("GET", query(f"{BASE}/archive", path=path, format="tar")).body
+        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+            assert tar.getnames() == ["f"]
+    assert daemon.call("POST", f"{BASE}/search", json={"path": f"{work}/one", "pattern": "needle"}).json()["matches"]
+    packed = daemon.call("GET", query(f"{BASE}/archive", path=f"{work}/one", format="tar")).body
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        assert tar.extractfile("one").read() == b"needle"
+
+
 def test_archive_refusals(daemon, work):
+    os.mkfifo(work / "pipe")
+    for path in (work / "pipe", "/dev/zero"):
+        answer = daemon.call("GET", query(f"{BASE}/archive", path=str(path)))
+        assert (answer.status, answer.json()["error"]["code"]) == (400, "invalid_path")
     assert daemon.call("GET", query(f"{BASE}/archive", path=f"{work}/gone")).status == 404
     assert daemon.call("GET", query(f"{BASE}/archive", path=str(work), format="zip")).status == 400
     assert daemon.call("GET", f"{BASE}/archive").status == 400
@@ -318,6 +341,30 @@ def test_names_that_are_not_text_survive(daemon, work):
     assert raw == name
     escaped = "".join(f"%{b:02x}" for b in raw)
     assert daemon.call("GET", f"{BASE}/text?path={escaped}").json()["text"] == "content"
+    by_bytes = {"path_base64": row["path_base64"]}
+    hit = daemon.call("POST", f"{BASE}/search", json={"path": str(work), "pattern": "content"}).json()["matches"][0]
+    assert base64.b64decode(hit["file_base64"]) == name
+    hits = daemon.call("POST", f"{BASE}/search", json={**by_bytes, "pattern": "content"}).json()
+    assert (hits["files_searched"], len(hits["matches"])) == (1, 1)
+    assert daemon.call("POST", f"{BASE}/edit", json={**by_bytes, "edits": [{"old": "content", "new": "new"}]}).status == 200
+    tool = {**by_bytes, "command": "str_replace", "old_str": "new", "new_str": "newer"}
+    assert "has been edited" in daemon.call("POST", f"{BASE}/editor", json=tool).json()["output"]
+    written = daemon.call("PUT", f"{BASE}/text", json={**by_bytes, "text": "!", "append": True}).json()
+    assert base64.b64decode(written["path_base64"]) == name
+    with open(name, "rb") as file:
+        assert file.read() == b"newer!"
+    watch = daemon.call("POST", f"{BASE}/watches", json={**by_bytes, "debounce_ms": 10}).json()
+    os.rename(name, name + b"2")
+    os.rename(name + b"2", name)
+    event = daemon.call("GET", f"{BASE}/watches/{watch['id']}?wait_ms=5000").json()["events"][0]
+    assert base64.b64decode(event["path_base64"]) == name
+    both = daemon.call("POST", f"{BASE}/watches", json={"path": str(work), "debounce_ms": 10}).json()
+    os.rename(name, name + b"2")
+    event = daemon.call("GET", f"{BASE}/watches/{both['id']}?wait_ms=5000").json()["events"][0]
+    assert (base64.b64decode(event["old_path_base64"]), base64.b64decode(event["path_base64"])) == (name, name + b"2")
+    for body in ({"path_base64": "*"}, {"path_base64": ""}, {}):
+        answer = daemon.call("POST", f"{BASE}/search", json={**body, "pattern": "x"})
+        assert (answer.status, answer.json()["error"]["code"] in ("invalid_argument", "invalid_path")) == (400, True)
 
 
 def test_watch_with_cursor_and_resume(daemon, work):

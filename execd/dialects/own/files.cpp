@@ -8,6 +8,7 @@
 #include "fs/path.hpp"
 #include "fs/search.hpp"
 #include "fs/text.hpp"
+#include "fs/through_link.hpp"
 
 namespace execd::own::files {
 
@@ -58,6 +59,28 @@ Result<std::string> path_of(Services& services, std::string const& text) {
     return fs::expand_path(text, how);
 }
 
+Result<std::string> given_path(std::string const& text, std::optional<std::string> const& bytes) {
+    if (bytes) {
+        auto path = base64_decode(*bytes);
+        if (!path) return fail(Code::invalid_argument, "request", "path_base64: not base64");
+        return std::move(*path);
+    }
+    if (text.empty()) return fail(Code::invalid_argument, "request", "path: required");
+    return text;
+}
+
+Result<std::string> path_of(Services& services, std::string const& text,
+                            std::optional<std::string> const& bytes) {
+    auto path = given_path(text, bytes);
+    if (!path) return path;
+    return path_of(services, *path);
+}
+
+std::optional<std::string> exact_bytes(std::string_view name) {
+    if (valid_utf8_prefix(name) == name.size()) return std::nullopt;
+    return base64_encode(name);
+}
+
 std::uint32_t mode_of(std::string const& octal) {
     return static_cast<std::uint32_t>(std::stoul(octal, nullptr, 8));  // its form is checked by the table
 }
@@ -71,7 +94,7 @@ std::string octal_of(std::uint32_t mode) {
 EntryBody entry_body(fs::Entry const& entry) {
     EntryBody out;
     out.path = entry.path;
-    if (valid_utf8_prefix(entry.path) != entry.path.size()) out.path_base64 = base64_encode(entry.path);
+    out.path_base64 = exact_bytes(entry.path);
     out.kind = static_cast<EntryKind>(entry.kind);
     out.size = entry.size;
     out.mtime_ns = entry.mtime_ns;
@@ -109,7 +132,10 @@ template <class Request>
 Task<Result<std::string>> read_at_path(Services& services, Call& call, Request& request) {
     auto read = co_await read_request(call, request);
     if (!read) co_return Failure(read.error());
-    co_return path_of(services, request.path);
+    if constexpr (requires { request.path_base64; })
+        co_return path_of(services, request.path, request.path_base64);
+    else
+        co_return path_of(services, request.path);
 }
 
 Task<Result<Answer>> edit(Services& services, Call& call) {
@@ -151,7 +177,9 @@ Task<Result<Answer>> editor(Services& services, std::shared_ptr<fs::Editor> tool
     ToolRequest request;
     auto read = co_await read_request(call, request);
     if (!read) co_return Failure(read.error());
-    fs::EditorRequest wanted(fs::editor_command(request.command), request.path);
+    auto path = given_path(request.path, request.path_base64);
+    if (!path) co_return Failure(path.error());
+    fs::EditorRequest wanted(fs::editor_command(request.command), std::move(*path));
     wanted.name = std::move(request.command);
     wanted.file_text = std::move(request.file_text);
     wanted.old_text = std::move(request.old_str);
@@ -175,7 +203,7 @@ Task<Result<Answer>> find(Services& services, Call& call) {
     FindRequest request;
     auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
-    fs::FindOptions options(*path, std::move(request.pattern));
+    fs::FindOptions options(fs::through_link(*path), std::move(request.pattern));
     options.whole_path = request.whole_path;
     options.ignore_case = request.ignore_case;
     options.negation = true;
@@ -204,6 +232,7 @@ std::string grep_json(fs::GrepResult result) {
     GrepAnswer out;
     for (auto& match : result.matches) {
         MatchBody one;
+        one.file_base64 = exact_bytes(match.file);
         one.file = std::move(match.file);
         one.line = match.line;
         one.text = std::move(match.text);
@@ -229,7 +258,7 @@ Task<Result<Answer>> search(Services& services, Call& call) {
     GrepRequest request;
     auto path = co_await read_at_path(services, call, request);
     if (!path) co_return Failure(path.error());
-    fs::GrepOptions options(*path, std::move(request.pattern));
+    fs::GrepOptions options(fs::through_link(*path), std::move(request.pattern));
     options.fixed = request.fixed;
     options.ignore_case = request.ignore_case;
     options.multiline = request.multiline;
@@ -293,6 +322,7 @@ Task<Result<Answer>> write_text(Services& services, Call& call) {
     auto written = co_await services.files->run(std::move(op));
     if (!written) co_return Failure(written.error());
     WrittenBody out;
+    out.path_base64 = exact_bytes(written->path);
     out.path = std::move(written->path);
     out.size = written->size;
     out.created = written->created;

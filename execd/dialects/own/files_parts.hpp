@@ -33,6 +33,14 @@ template <class T>
 /// Absolute and clean; relative paths start at the home of the daemon's account. Nothing is expanded but a
 /// leading `~`.
 [[nodiscard]] Result<std::string> path_of(Services& services, std::string const& text);
+/// The same of a request that names a path that is not UTF-8 by its bytes.
+[[nodiscard]] Result<std::string> path_of(Services& services, std::string const& text,
+                                          std::optional<std::string> const& bytes);
+/// What was meant by `text` or `bytes`, as it was given. invalid_argument when neither is there.
+[[nodiscard]] Result<std::string> given_path(std::string const& text,
+                                             std::optional<std::string> const& bytes);
+/// The bytes of a name that is not UTF-8, as base64 beside it; nothing for one that is.
+[[nodiscard]] std::optional<std::string> exact_bytes(std::string_view name);
 /// "0644" and "644" alike.
 [[nodiscard]] std::uint32_t mode_of(std::string const& octal);
 [[nodiscard]] std::string octal_of(std::uint32_t mode);

@@ -33,17 +33,26 @@ constexpr auto wire_notes(EditItem const*) {
          {.field = "unique", .doc = "Found more than once is an error", .defaulted = true}});
 }
 
+/// Of requests: the exact bytes of a path that is not UTF-8, instead of `path`.
+constexpr wire::Note note_path() { return {.field = "path", .defaulted = true}; }
+constexpr wire::Note note_path_bytes() {
+    return {.field = "path_base64", .doc = "The path's bytes, when they are not UTF-8, instead of path"};
+}
+
 struct EditRequest {
     std::string path;
+    std::optional<std::string> path_base64;
     std::vector<EditItem> edits;
     std::optional<std::string> expected_sha256;
     std::optional<std::int64_t> expected_mtime_ns;
     bool dry = false;
     std::string encoding = "auto";
 };
-BOOST_DESCRIBE_STRUCT(EditRequest, (), (path, edits, expected_sha256, expected_mtime_ns, dry, encoding))
+BOOST_DESCRIBE_STRUCT(EditRequest, (),
+                      (path, path_base64, edits, expected_sha256, expected_mtime_ns, dry, encoding))
 constexpr auto wire_notes(EditRequest const*) {
-    return wire::notes({{.field = "path", .min_len = 1},
+    return wire::notes({note_path(),
+                        note_path_bytes(),
                         {.field = "edits", .doc = "Made in order; all or none", .min_len = 1},
                         {.field = "expected_sha256", .doc = "409 when the file is another one"},
                         {.field = "expected_mtime_ns", .doc = "409 when the file was changed since"},
@@ -65,16 +74,19 @@ BOOST_DESCRIBE_ENUM(ReplaceMode, ALL, FIRST, LAST)
 struct ToolRequest {
     std::string command;
     std::string path;
+    std::optional<std::string> path_base64;
     std::optional<std::string> file_text, old_str, new_str;
     std::optional<std::int64_t> insert_line;
     std::vector<std::int64_t> view_range;
     std::optional<ReplaceMode> replace_mode;
 };
 BOOST_DESCRIBE_STRUCT(ToolRequest, (),
-                      (command, path, file_text, old_str, new_str, insert_line, view_range, replace_mode))
+                      (command, path, path_base64, file_text, old_str, new_str, insert_line, view_range,
+                       replace_mode))
 constexpr auto wire_notes(ToolRequest const*) {
     return wire::notes({{.field = "command", .doc = "view, create, str_replace, insert or undo_edit"},
-                        {.field = "path", .min_len = 1},
+                        note_path(),
+                        note_path_bytes(),
                         {.field = "view_range", .max_len = 16, .defaulted = true}});
 }
 struct ToolAnswer {
@@ -103,6 +115,7 @@ BOOST_DESCRIBE_STRUCT(EntryBody, (), (path, path_base64, kind, size, mtime_ns, m
 
 struct FindRequest {
     std::string path;
+    std::optional<std::string> path_base64;
     std::string pattern = "**";
     bool whole_path = false;
     bool ignore_case = false;
@@ -114,10 +127,11 @@ struct FindRequest {
     std::uint64_t max_results = 10'000;
 };
 BOOST_DESCRIBE_STRUCT(FindRequest, (),
-                      (path, pattern, whole_path, ignore_case, directories, hidden, gitignore, exclude,
-                       max_depth, max_results))
+                      (path, path_base64, pattern, whole_path, ignore_case, directories, hidden, gitignore,
+                       exclude, max_depth, max_results))
 constexpr auto wire_notes(FindRequest const*) {
-    return wire::notes({{.field = "path", .min_len = 1},
+    return wire::notes({note_path(),
+                        note_path_bytes(),
                         {.field = "pattern", .doc = "Glob: * ? [a-z] {a,b} ** !(x)", .defaulted = true},
                         {.field = "whole_path", .doc = "Against the path, not the name", .defaulted = true},
                         {.field = "ignore_case", .defaulted = true},
@@ -136,6 +150,7 @@ BOOST_DESCRIBE_STRUCT(FindAnswer, (), (entries, truncated))
 
 struct GrepRequest {
     std::string path;
+    std::optional<std::string> path_base64;
     std::string pattern;
     bool fixed = false;
     bool ignore_case = false;
@@ -150,10 +165,11 @@ struct GrepRequest {
     std::uint32_t max_ms = 30'000;
 };
 BOOST_DESCRIBE_STRUCT(GrepRequest, (),
-                      (path, pattern, fixed, ignore_case, multiline, hidden, gitignore, include, exclude,
-                       types, before, after, skip, max_matches, max_file_size, max_ms))
+                      (path, path_base64, pattern, fixed, ignore_case, multiline, hidden, gitignore, include,
+                       exclude, types, before, after, skip, max_matches, max_file_size, max_ms))
 constexpr auto wire_notes(GrepRequest const*) {
-    return wire::notes({{.field = "path", .min_len = 1},
+    return wire::notes({note_path(),
+                        note_path_bytes(),
                         {.field = "pattern", .doc = "PCRE2, or a plain text with fixed", .min_len = 1},
                         {.field = "fixed", .defaulted = true},
                         {.field = "ignore_case", .defaulted = true},
@@ -172,12 +188,13 @@ constexpr auto wire_notes(GrepRequest const*) {
 }
 struct MatchBody {
     std::string file;
+    std::optional<std::string> file_base64;  // as path_base64 of EntryBody
     std::uint64_t line = 0;
     std::string text;
     std::uint32_t column = 0, length = 0;
     std::vector<std::string> before, after;
 };
-BOOST_DESCRIBE_STRUCT(MatchBody, (), (file, line, text, column, length, before, after))
+BOOST_DESCRIBE_STRUCT(MatchBody, (), (file, file_base64, line, text, column, length, before, after))
 struct GrepAnswer {
     std::vector<MatchBody> matches;
     std::uint64_t files_searched = 0, files_matched = 0, files_skipped = 0, skipped_large = 0, too_hard = 0;
@@ -214,25 +231,28 @@ struct TextAnswer {
 BOOST_DESCRIBE_STRUCT(TextAnswer, (), (text, encoding, size, lines, mtime_ns, sha256, mode))
 struct TextRequest {
     std::string path;
+    std::optional<std::string> path_base64;
     std::string text;
     std::string encoding = "utf-8";
     bool append = false;
     std::optional<std::string> mode;
 };
-BOOST_DESCRIBE_STRUCT(TextRequest, (), (path, text, encoding, append, mode))
+BOOST_DESCRIBE_STRUCT(TextRequest, (), (path, path_base64, text, encoding, append, mode))
 constexpr auto wire_notes(TextRequest const*) {
-    return wire::notes({{.field = "path", .min_len = 1},
+    return wire::notes({note_path(),
+                        note_path_bytes(),
                         {.field = "encoding", .defaulted = true},
                         {.field = "append", .defaulted = true},
                         {.field = "mode", .doc = "Octal", .pattern = "^0?[0-7]{3,4}$"}});
 }
 struct WrittenBody {
     std::string path;
+    std::optional<std::string> path_base64;
     std::uint64_t size = 0;
     bool created = false;
     std::int64_t mtime_ns = 0;
 };
-BOOST_DESCRIBE_STRUCT(WrittenBody, (), (path, size, created, mtime_ns))
+BOOST_DESCRIBE_STRUCT(WrittenBody, (), (path, path_base64, size, created, mtime_ns))
 
 struct ContentQuery {
     std::string path;
@@ -293,15 +313,17 @@ BOOST_DESCRIBE_STRUCT(UnpackedBody, (), (files, directories, links, bytes, skipp
 
 struct WatchRequest {
     std::string path;
+    std::optional<std::string> path_base64;
     bool recursive = true;
     std::vector<std::string> include, exclude;
     std::uint32_t debounce_ms = 300;
     bool scan = false;
 };
-BOOST_DESCRIBE_STRUCT(WatchRequest, (), (path, recursive, include, exclude, debounce_ms, scan))
+BOOST_DESCRIBE_STRUCT(WatchRequest, (), (path, path_base64, recursive, include, exclude, debounce_ms, scan))
 constexpr auto wire_notes(WatchRequest const*) {
     return wire::notes(
-        {{.field = "path", .min_len = 1},
+        {note_path(),
+         note_path_bytes(),
          {.field = "recursive", .defaulted = true},
          {.field = "include", .defaulted = true},
          {.field = "exclude", .defaulted = true},
@@ -333,11 +355,14 @@ struct EventBody {
     std::uint64_t number = 0;
     std::string change;
     std::string path;
+    std::optional<std::string> path_base64;
     std::optional<std::string> old_path;
+    std::optional<std::string> old_path_base64;
     bool directory = false;
     std::int64_t at_ms = 0;
 };
-BOOST_DESCRIBE_STRUCT(EventBody, (), (number, change, path, old_path, directory, at_ms))
+BOOST_DESCRIBE_STRUCT(EventBody, (),
+                      (number, change, path, path_base64, old_path, old_path_base64, directory, at_ms))
 struct EventsBody {
     std::vector<EventBody> events;
     std::uint64_t cursor = 0, lost = 0;

@@ -9,6 +9,7 @@
 #include "fs/path.hpp"
 #include "fs/spool.hpp"
 #include "fs/text.hpp"
+#include "fs/through_link.hpp"
 #include "fs/writer.hpp"
 
 namespace execd::own::files {
@@ -79,9 +80,11 @@ Task<Result<Answer>> pack(Services& services, Call& call) {
     if (!path) co_return Failure(path.error());
     auto const format = fs::archive_format(request.format);
     if (!format) co_return fail(Code::invalid_argument, "request", "query.format: tar, tar.gz or tar.zst");
-    auto const there = co_await services.files->run(fs::Stat(*path));
+    auto const there = co_await services.files->run(fs::Stat(*path, true));
     if (!there) co_return Failure(there.error());
-    fs::PackOptions options(*path);
+    if (there->kind == fs::Kind::other)
+        co_return fail(Code::invalid_argument, "open.special", *path + " is neither a file nor a directory");
+    fs::PackOptions options(fs::through_link(*path));
     options.format = *format;
     options.level = request.level;
     options.exclude = std::move(request.exclude);
@@ -198,6 +201,7 @@ Task<Result<Answer>> put_content(Services& services, Call& call) {
     auto written = co_await writer.commit();
     if (!written) co_return Failure(written.error());
     WrittenBody out;
+    out.path_base64 = exact_bytes(written->path);
     out.path = std::move(written->path);
     out.size = written->size;
     out.created = written->created;

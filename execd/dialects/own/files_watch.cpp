@@ -24,7 +24,9 @@ EventBody event_body(fs::WatchEvent const& event) {
     out.number = event.number;
     out.change = fs::to_string(event.what);
     out.path = event.path;
+    out.path_base64 = exact_bytes(event.path);
     if (!event.old_path.empty()) out.old_path = event.old_path;
+    out.old_path_base64 = exact_bytes(event.old_path);
     out.directory = event.directory;
     out.at_ms = millis(event.at);
     return out;
@@ -36,7 +38,7 @@ Task<Result<Answer>> start(Services& services, Call& call) {
     WatchRequest request;
     auto read = co_await read_request(call, request);
     if (!read) co_return Failure(read.error());
-    auto path = path_of(services, request.path);
+    auto path = path_of(services, request.path, request.path_base64);
     if (!path) co_return Failure(path.error());
     fs::WatchOptions options(*path);
     options.recursive = request.recursive;
