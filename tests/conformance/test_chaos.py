@@ -539,7 +539,7 @@ def test_a_terminal_is_resumed_at_its_offset(daemon, seed):
         begun = b""
         while b"\n100\r\n" not in begun:
             frame = socket.recv(timeout=20)
-            begun += frame if isinstance(frame, bytes) else b""
+            begun += frame[9 if frame[0] == 3 else 1:] if isinstance(frame, bytes) else b""
     whole, tries = b"", 0
     mood = chaos.Mood(piece=4000, pause=0.001, stall=0.01, cut=20_000)
     with chaos.Gate(daemon.port, seed, mood) as gate:
