@@ -1,5 +1,5 @@
-// How far the work of a thread has come: reading and writing tell it, who waits for the thread looks at it and
-// can tell a slow file system from a dead one (fs/executor.hpp).
+// How far the work of a thread has come: reading and writing tell it, who waits for the thread looks at it
+// and can tell a slow file system from a dead one (fs/executor.hpp).
 #pragma once
 #include <atomic>
 #include <cstdint>

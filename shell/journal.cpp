@@ -291,7 +291,8 @@ Task<void> Journal::let_readers_read() {
     Deadline const until = Deadline::in(loop_->clock(), kReadersTurn);
     while (true) {
         bool const moved = co_await read_event_.wait(loop_->clock(), until);
-        if (spilling_) co_return;  // the other stream's pump began meanwhile: what it writes stays until it has
+        if (spilling_)
+            co_return;  // the other stream's pump began meanwhile: what it writes stays until it has
         forget_unneeded();
         if (!needs_room()) co_return;
         if (!moved) break;

@@ -55,8 +55,8 @@ constexpr std::string_view kTerminalRun = " PROMPT_COMMAND=__execd_report; . /pr
 // ---- sh. One digit is all that dash knows of descriptors. It throws away what it has read of its input at
 // each error and interrupt, so the report is typed when the text runs already ("begin"), and it reads no text
 // up to a NUL, so the source file assigns. Lines stay below 1 KiB: busybox reads no longer ones in one piece.
-// What nobody can mend from here: an interactive dash ignores SIGTERM, and so does its job in the moment before
-// it has begun; `job & kill $!` in one breath kills nothing there.
+// What nobody can mend from here: an interactive dash ignores SIGTERM, and so does its job in the moment
+// before it has begun; `job & kill $!` in one breath kills nothing there.
 
 constexpr std::string_view kPlainSetup =
     "PS1= PS2= __execd_x=; \\command printf '\\1ready\\0\\0\\0\\0' >&7\n";
