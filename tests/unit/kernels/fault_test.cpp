@@ -258,6 +258,7 @@ TEST_F(Culled, IdleContextsEndBusyOnesDoNot) {
     EXPECT_EQ(work->state(), RunState::running);
     ::kill(busy->kernel()->pid(), SIGKILL);
     ASSERT_TRUE(until(contexts_.changed(), [&] { return !contexts_.find("busy"); }));
+    ASSERT_TRUE(run(work->wait(clock_, in(60))));  // who looks for the cause of the death may still be at it
     EXPECT_EQ(work->outcome().kind, RunOutcome::Kind::kernel_died);
     EXPECT_TRUE(contexts_.find("kept"));
 }
