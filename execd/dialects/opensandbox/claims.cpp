@@ -2,6 +2,7 @@
 
 #include "execd/claims/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
+#include "execd/held_answer.hpp"
 #include "execd/http/target.hpp"
 #include "execd/self_proxy.hpp"
 
@@ -50,41 +51,6 @@ Answer uninitialized() {
 }
 
 bool waits_for_init(Services const& services) { return services.config.runtime_init && !runtime_init().done; }
-
-/// A stream that keeps its claim in use.
-class HeldProducer final : public http::Producer {
-  public:
-    HeldProducer(std::unique_ptr<http::Producer> inner, claims::Activity held)
-        : inner_(std::move(inner)), held_(std::move(held)) {}
-    Task<Result<void>> produce(http::Writer& writer) override { return inner_->produce(writer); }
-
-  private:
-    std::unique_ptr<http::Producer> inner_;
-    claims::Activity held_;
-};
-
-class HeldUpgrade final : public http::Upgrade {
-  public:
-    HeldUpgrade(std::unique_ptr<http::Upgrade> inner, claims::Activity held)
-        : inner_(std::move(inner)), held_(std::move(held)) {}
-    Task<void> run(http::Stream& stream, std::string early) override {
-        return inner_->run(stream, std::move(early));
-    }
-
-  private:
-    std::unique_ptr<http::Upgrade> inner_;
-    claims::Activity held_;
-};
-
-void hold(Answer& answer, claims::Activity held) {
-    if (auto* const producer = std::get_if<std::unique_ptr<http::Producer>>(&answer.body)) {
-        auto inner = std::move(*producer);
-        answer.body = std::make_unique<HeldProducer>(std::move(inner), std::move(held));
-    } else if (auto* const upgrade = std::get_if<std::unique_ptr<http::Upgrade>>(&answer.body)) {
-        auto inner = std::move(*upgrade);
-        answer.body = std::make_unique<HeldUpgrade>(std::move(inner), std::move(held));
-    }
-}
 
 Task<Result<Answer>> refuse(Answer answer) { co_return std::move(answer); }
 
