@@ -350,7 +350,10 @@ Task<void> KernelClient::read(Channel channel) {
     for (;;) {
         if (mine.dropped) changed_.notify_all();
         auto frames = co_await socket(channel)->recv();
-        if (!frames) co_return;
+        if (!frames) {
+            if (!closing_) log::error("kernel.read", {{"why", frames.error().message()}});
+            co_return;
+        }
         ++counts_.received;
         if (channel == Channel::heartbeat) {
             ++beats_;

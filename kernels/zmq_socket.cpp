@@ -14,6 +14,16 @@ namespace {
 // A burst of small messages is handled without leaving the coroutine; then the reactor has a turn.
 constexpr int kBurst = 16;
 
+// libzmq's calls look at their mailbox by poll(), which a signal breaks off even where nothing waits; and the
+// reactor's thread is the one that hears of every child that ends. Nothing has happened then: once more.
+template <class Call>
+int undisturbed(Call call) {
+    for (;;) {
+        int const result = call();
+        if (result >= 0 || zmq_errno() != EINTR) return result;
+    }
+}
+
 Failure zmq_failure(std::string_view where) {
     int const code = zmq_errno();
     if (code == EAGAIN) return fail(Code::exhausted, where, "the peer does not read");
@@ -63,7 +73,7 @@ Result<std::unique_ptr<ZmqSocket>> ZmqSocket::open(Loop& loop, std::shared_ptr<Z
     if (options.subscribe_all) zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
     int fd = -1;
     std::size_t size = sizeof fd;
-    if (zmq_getsockopt(socket, ZMQ_FD, &fd, &size) != 0) {
+    if (undisturbed([&] { return zmq_getsockopt(socket, ZMQ_FD, &fd, &size); }) != 0) {
         auto failure = zmq_failure("zmq.fd");
         zmq_close(socket);
         return failure;
@@ -81,15 +91,20 @@ ZmqSocket::~ZmqSocket() {
 }
 
 Result<void> ZmqSocket::connect(std::string const& endpoint) {
-    if (zmq_connect(socket_, endpoint.c_str()) != 0) return zmq_failure("zmq.connect");
+    int const result = undisturbed([&] { return zmq_connect(socket_, endpoint.c_str()); });
+    if (result != 0) return zmq_failure("zmq.connect");
     return {};
 }
 
-void ZmqSocket::disconnect(std::string const& endpoint) { zmq_disconnect(socket_, endpoint.c_str()); }
+void ZmqSocket::disconnect(std::string const& endpoint) {
+    undisturbed([&] { return zmq_disconnect(socket_, endpoint.c_str()); });
+}
 
 Result<void> ZmqSocket::reconnect(std::string const& endpoint) {
     disconnect(endpoint);
-    return connect(endpoint);
+    auto connected = connect(endpoint);
+    if (readable()) wake_receiver();  // both have looked into the mailbox
+    return connected;
 }
 
 Result<std::unique_ptr<ZmqSocket>> ZmqSocket::monitor(int events) {
@@ -117,7 +132,8 @@ int ZmqSocket::event_of(ZmqMessage const& message) {
 }
 
 Result<void> ZmqSocket::bind(std::string const& endpoint) {
-    if (zmq_bind(socket_, endpoint.c_str()) != 0) return zmq_failure("zmq.bind");
+    int const result = undisturbed([&] { return zmq_bind(socket_, endpoint.c_str()); });
+    if (result != 0) return zmq_failure("zmq.bind");
     return {};
 }
 
@@ -131,7 +147,8 @@ std::string ZmqSocket::endpoint() const {
 int ZmqSocket::events() const {
     int events = 0;
     std::size_t size = sizeof events;
-    return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size) == 0 ? events : 0;
+    auto const ask = [&] { return zmq_getsockopt(socket_, ZMQ_EVENTS, &events, &size); };
+    return undisturbed(ask) == 0 ? events : 0;
 }
 
 // Whoever looked at the events outside of recv() may have consumed the edge that the receiver waits for.
@@ -162,8 +179,10 @@ Result<void> ZmqSocket::send(std::vector<std::string> const& frames) {
     for (std::size_t i = 0; i < frames.size(); ++i) {
         int const more = i + 1 < frames.size() ? ZMQ_SNDMORE : 0;
         // Only the first frame can meet the high-water mark: libzmq counts whole messages.
-        if (zmq_send(socket_, frames[i].data(), frames[i].size(), ZMQ_DONTWAIT | more) < 0)
-            return zmq_failure("zmq.send");
+        auto const put = [&, flags = ZMQ_DONTWAIT | more] {
+            return zmq_send(socket_, frames[i].data(), frames[i].size(), flags);
+        };
+        if (undisturbed(put) < 0) return zmq_failure("zmq.send");
     }
     if (receiving_ && readable()) wake_receiver();
     return {};
@@ -173,7 +192,8 @@ Result<ZmqMessage> ZmqSocket::take() {
     ZmqMessage out;
     for (;;) {
         ZmqFrame frame;
-        if (zmq_msg_recv(&frame.message_, socket_, ZMQ_DONTWAIT) < 0) return zmq_failure("zmq.recv");
+        auto const get = [&] { return zmq_msg_recv(&frame.message_, socket_, ZMQ_DONTWAIT); };
+        if (undisturbed(get) < 0) return zmq_failure("zmq.recv");
         bool const more = zmq_msg_more(&frame.message_) != 0;
         out.push_back(std::move(frame));
         if (!more) return out;
