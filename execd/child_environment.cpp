@@ -5,6 +5,7 @@
 
 #include "base/log.hpp"
 #include "base/unique_fd.hpp"
+#include "execd/runtime_init.hpp"
 
 namespace execd {
 
@@ -34,6 +35,7 @@ ChildEnvironment::ChildEnvironment(std::string envs_file, unsigned short port)
 shell::Environment ChildEnvironment::make() {
     reload();
     shell::Environment out = daemon_;
+    out.overlay(runtime_init().env);  // whose container it is comes before what was set in it since
     out.overlay(file_.entries);
     return out;
 }

@@ -32,6 +32,7 @@
 #include "execd/init_program.hpp"
 #include "execd/kernel_environment.hpp"
 #include "execd/readiness.hpp"
+#include "execd/runtime_init.hpp"
 #include "execd/self_proxy.hpp"
 #include "execd/services.hpp"
 #include "fs/executor.hpp"
@@ -193,17 +194,21 @@ class Daemon {
 
 Result<void> Daemon::build_routes() {
     std::vector<http::Row> rows;
-    append(rows, own::rows(services_));
-    append(rows, {api_document_row(services_),
-                  own::ticket_row(authorization_.authenticator().tickets(),
-                                  [this](http::Call const& call) { return authorization_.may_mint(call); })});
-    auto more = opensandbox::rows(services_);
+    auto const add = [&rows, this](std::vector<http::Row> more) {
+        if (config_.runtime_init) wait_for_init(more, not_initialized);
+        append(rows, std::move(more));
+    };
+    add(own::rows(services_));
+    add({api_document_row(services_),
+         own::ticket_row(authorization_.authenticator().tickets(),
+                         [this](http::Call const& call) { return authorization_.may_mint(call); })});
+    auto more = opensandbox::rows(services_);  // it waits for the initialization in words of its own
     for (auto& row : more) row.dialect = &opensandbox_;  // of /files itself it has one method only
     append(rows, std::move(more));
-    append(rows, agentrun::rows(services_, agentrun_));
+    add(agentrun::rows(services_, agentrun_));
     if (config_.lifecycle) {  // in both everything belongs to a sandbox that was created here
-        append(rows, sandbox_sdk::rows(services_, sandbox_sdk_, authorization_.authenticator()));
-        append(rows, cloud_sandbox::rows(services_, cloud_sandbox_, authorization_.authenticator()));
+        add(sandbox_sdk::rows(services_, sandbox_sdk_, authorization_.authenticator()));
+        add(cloud_sandbox::rows(services_, cloud_sandbox_, authorization_.authenticator()));
     }
     std::vector<http::Ownership> owners;
     owners.push_back({"", &opensandbox_});

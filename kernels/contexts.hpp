@@ -88,6 +88,10 @@ class Contexts {
                                                          bool leave_with_caller);
     [[nodiscard]] LogBudget const& logs() const { return *logs_; }
     [[nodiscard]] Options const& options() const { return options_; }
+    /// More variables, for every kernel that starts from now on.
+    void add_env(Env const& more) {
+        for (auto const& [name, value] : more) options_.env[name] = value;
+    }
     /// In order of creation; empty: all languages / owners. A language's aliases are the same language.
     [[nodiscard]] std::vector<std::shared_ptr<Context>> list(std::string_view language = {},
                                                              std::string_view owner = {}) const;

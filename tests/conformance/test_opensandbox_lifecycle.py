@@ -185,7 +185,7 @@ def test_isolation_says_that_it_is_not_there(daemon):
 
 
 def test_two_claims_do_not_see_or_end_each_other_s_work(daemon, sockets):
-    a, b = create(daemon), create(daemon)
+    a, b = create(daemon, env={"COLOUR": "blue"}), create(daemon)
 
     def call(claim, method, path, **options):
         return daemon.call(method, path, headers=claimed(claim), **options)
@@ -204,7 +204,7 @@ def test_two_claims_do_not_see_or_end_each_other_s_work(daemon, sockets):
     assert call(b, "POST", f"/session/{session}/run", json={"command": "true"}).status == 500
     assert call(b, "GET", f"/pty/{terminal}").status == 404 and call(b, "DELETE", f"/pty/{terminal}").status == 404
     socket = sockets(attach(daemon, a, terminal))
-    typed(socket, "echo be''fore", b"before")
+    typed(socket, "echo it is $COLOUR", b"it is blue")
     for query in ("", "?mode=viewer", "?takeover=1"):
         with pytest.raises(InvalidStatus) as no:
             attach(daemon, b, terminal, query)
@@ -293,3 +293,49 @@ def test_runtime_init_happens_once(fresh_daemon):
     assert daemon.call("POST", "/command", json={"command": "true"}).status == 401
     run = daemon.call("POST", "/command", json={"command": "echo $FROM_INIT"}, headers=[("X-EXECD-ACCESS-TOKEN", token)])
     assert run.status == 200 and '"yes' in run.text
+
+
+def test_runtime_init_is_for_every_dialect(fresh_daemon):
+    """Nothing is served before it, each refusal in its dialect's shape; what it brings reaches the children of all."""
+    daemon = fresh_daemon(env={"EXECD_RUNTIME_INIT": "1"}, python=False)
+    assert daemon.call("GET", "/health").status == 200 and daemon.call("GET", "/ping").status == 200
+    for method, path, status, message in [
+            ("GET", "/contexts", 503, lambda body: body["message"]),
+            ("POST", "/sandboxes", 503, lambda body: body["error"]["message"]),
+            ("GET", "/api/templates", 503, lambda body: body["message"]),
+            ("POST", "/api/v1/auth/token", 502, lambda body: body["error"]),
+            ("GET", "/execd/v1/executions", 503, lambda body: body["error"]["message"]),
+            ("POST", "/v1/sandboxes", 503, lambda body: body["error"]),
+            ("GET", "/proxy/44772/code/contexts", 503, lambda body: body["error"])]:
+        answer = daemon.call(method, path, json={} if method == "POST" else None)
+        assert answer.status == status and "not initialized" in message(answer.json()), answer
+    envs = {"FROM_INIT": "yes", "PATH": "/opt/init:/usr/local/bin:/usr/bin:/bin"}
+    assert daemon.call("POST", "/internal/init", json={"sandboxId": "s-1", "envs": envs}).status == 200
+
+    def post(path, body, headers=(), method="POST"):
+        answer = daemon.call(method, path, json=body, headers=headers)
+        assert answer.status < 300, answer
+        return answer.json() if answer.header("Content-Type").startswith("application/json") else answer.text
+
+    echo, seen = "echo $FROM_INIT:${PATH%%:*}", "yes:/opt/init"
+    assert seen in post("/command", {"command": echo})
+    assert post("/processes/cmd", {"command": echo, "cwd": "/"})["stdout"].strip() == seen
+    ended = post("/execd/v1/executions/init-1", {"shell": echo, "wait_ms": 20_000}, method="PUT")
+    assert daemon.call("GET", f"/execd/v1/executions/{ended['id']}/output").text.strip() == seen
+    box = post("/api/sandboxes/create", {"template_id": "bash"})["sandbox"]["id"]
+    assert post(f"/api/sandboxes/{box}/terminal", {"command": echo})["output"].strip() == seen
+    key = [("Authorization", "Bearer " + post("/api/v1/auth/token", {"user_id": "u"})["access_token"])]
+    post("/api/v1/sessions", {}, key)
+    cloud = post("/api/v1/sandbox/acquire", {}, key)["sandbox_id"]
+    ran = post("/api/v1/execute", {"sandbox_id": cloud, "command": ["sh", "-c", echo]}, key)
+    assert ran["stdout"].strip() == seen
+    # Code contexts: the container's, and a claim's.
+    assert seen in post("/contexts/execute", {"code": echo, "language": "bash"})["stdout"]
+    assert seen in post(f"/api/sandboxes/{box}/execute", {"code": echo})["logs"]["stdout"]
+    assert seen in post("/code", {"code": echo, "context": {"language": "bash"}})
+    # EXECD_ENVS comes after it, and a claim's own after both.
+    claim = create(daemon, env={"FROM_INIT": "claimed"})
+    assert "claimed:/opt/init" in post("/command", {"command": echo}, claimed(claim))
+    daemon.call("POST", "/command", json={"command": "echo FROM_INIT=file > $EXECD_ENVS"})
+    assert "file:/opt/init" in post("/command", {"command": echo})
+    assert "claimed:/opt/init" in post("/command", {"command": echo}, claimed(claim))

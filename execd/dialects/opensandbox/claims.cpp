@@ -22,17 +22,23 @@ bool sees(Call const& call, std::string_view owner) {
 }
 
 shell::Environment environment_of(Services& services, Call const& call) {
+    return environment_of(services, claim_id(call));
+}
+
+shell::Environment environment_of(Services& services, std::string_view owner) {
     shell::Environment out = services.environment->make();
-    // Below the file: what that says itself stays.
-    for (auto const& [name, value] : runtime_init().env)
-        if (out.get(name) == services.environment->daemon().get(name)) out.set(name, value);
-    if (auto const claim = services.claims->find(claim_id(call)))
-        for (auto const& [name, value] : claim->env()) out.set(name, value);
+    if (auto const claim = services.claims->find(owner)) out.overlay(claim->env());
     return out;
 }
 
 Answer no_sandbox(std::string_view id) {
     return refusal(404, "DOCKER::SANDBOX_NOT_FOUND", "Sandbox " + std::string(id) + " not found.");
+}
+
+Result<Answer> uninitialized() {
+    Answer answer = json(R"({"error":"execd is not initialized yet: POST /internal/init comes first"})", 503);
+    answer.headers.set("Retry-After", "0");
+    return answer;
 }
 
 Answer wrong_state(std::string_view message) { return refusal(409, "DOCKER::SANDBOX_NOT_RUNNING", message); }
@@ -43,14 +49,6 @@ Answer refused(Error const& error, std::string_view id) {
     if (error.code == Code::conflict) return wrong_state(error.message());
     return no_sandbox(id);
 }
-
-Answer uninitialized() {
-    Answer answer = json(R"({"error":"execd is not initialized yet: POST /internal/init comes first"})", 503);
-    answer.headers.set("Retry-After", "0");
-    return answer;
-}
-
-bool waits_for_init(Services const& services) { return services.config.runtime_init && !runtime_init().done; }
 
 Task<Result<Answer>> refuse(Answer answer) { co_return std::move(answer); }
 
@@ -67,7 +65,6 @@ struct Guarded {
 
     /// For both kinds of handlers; empty when the request may go on.
     [[nodiscard]] std::optional<Answer> gate(Call const& call, claims::Activity& held) const {
-        if (waits_for_init(*services)) return uninitialized();
         std::string const id = claim_id(call);
         if (id.empty()) return std::nullopt;
         auto entered = services->claims->enter(id);

@@ -19,6 +19,8 @@ namespace execd::opensandbox {
 [[nodiscard]] bool sees(http::Call const& call, std::string_view owner);
 /// What a process that this request starts gets to see, before the request's own.
 [[nodiscard]] shell::Environment environment_of(Services& services, http::Call const& call);
+/// The same for what belongs to a claim; empty: to none.
+[[nodiscard]] shell::Environment environment_of(Services& services, std::string_view owner);
 
 /// Data routes behind the gate of their request's claim: 404 for unknown and dead ones, 409 while paused, and
 /// the claim is in use until the answer is out.
@@ -26,18 +28,12 @@ void guard_claims(Services& services, std::vector<http::Row>& rows, std::size_t 
 /// A dead claim's sandbox does not answer; a paused one is healthy.
 [[nodiscard]] http::SyncHandler ping_of(Services& services);
 
+/// What there is to say before the initialization (execd/runtime_init.hpp).
+[[nodiscard]] Result<http::Answer> uninitialized();
 /// "Sandbox x not found", with the code that clients know.
 [[nodiscard]] http::Answer no_sandbox(std::string_view id);
 [[nodiscard]] http::Answer wrong_state(std::string_view message);
 
-/// What POST /internal/init brought (runtime_init.cpp); thread: the reactor.
-struct RuntimeInit {
-    bool done = false;
-    std::string sandbox_id;
-    std::int64_t generation = 0;
-    std::vector<std::pair<std::string, std::string>> env;
-};
-[[nodiscard]] RuntimeInit& runtime_init();
 /// GET /ready, and POST /internal/init where the configuration wants it.
 void add_runtime_init(Services& services, std::vector<http::Row>& out);
 void add_lifecycle(Services& services, std::vector<http::Row>& out);

@@ -151,7 +151,6 @@ bool is_kernel_language(std::string_view language) {
 
 void put_claim(Services& services, Call const& call, kernels::ContextSpec& spec) {
     spec.owner = claim_id(call);
-    for (auto const& [name, value] : runtime_init().env) spec.env[name] = value;
     if (auto const claim = services.claims->find(spec.owner))
         for (auto const& [name, value] : claim->env()) spec.env[name] = value;
 }
@@ -161,9 +160,8 @@ Task<Result<std::shared_ptr<kernels::Context>>> default_context(Services& servic
                                                                 std::string language) {
     kernels::ContextSpec spec;
     put_claim(services, call, spec);
-    if (spec.owner.empty() && spec.env.empty())
-        co_return co_await services.contexts->default_for(std::move(language));
-    spec.id = (spec.owner.empty() ? std::string("init") : spec.owner) + "." + language;
+    if (spec.owner.empty()) co_return co_await services.contexts->default_for(std::move(language));
+    spec.id = spec.owner + "." + language;
     spec.language = std::move(language);
     auto attached = co_await services.contexts->create_or_attach(std::move(spec));
     if (!attached) co_return Failure(attached.error());

@@ -4,6 +4,7 @@
 
 #include "base/both.hpp"
 #include "execd/dialects/opensandbox/bodies.hpp"
+#include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/schemas_shell.hpp"
 #include "execd/http/wire/json_text.hpp"
 
@@ -86,7 +87,7 @@ Task<bool> PtySocket::begin() {
         eviction_.arm(Deadline::in(services_.loop.clock(), kEviction), [this] { socket_->abort(); });
     });
     if (!terminal_->running()) {
-        shell::Environment environment = services_.environment->make();
+        shell::Environment environment = environment_of(services_, terminal_->owner());
         if (!wish_.pipes) environment.set_default("TERM", "xterm-256color");
         terminal_->set_environment(std::move(environment));
     }

@@ -6,6 +6,7 @@
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
 #include "execd/http/proxy.hpp"
+#include "execd/runtime_init.hpp"
 #include "execd/self_proxy.hpp"
 
 namespace execd::opensandbox {
@@ -98,6 +99,7 @@ std::vector<http::Row> rows(Services& services) {
     relay.doc = "400: a port is required.";
     relay.invoke = [](Call& call) { return no_port(call); };
     out.push_back(relay);
+    if (services.config.runtime_init) wait_for_init(out, uninitialized);
     return out;
 }
 

@@ -8,16 +8,13 @@
 #include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/lifecycle_schemas.hpp"
+#include "execd/runtime_init.hpp"
+#include "kernels/contexts.hpp"
 
 namespace execd::opensandbox {
 
 using http::Answer;
 using http::Call;
-
-RuntimeInit& runtime_init() {
-    static RuntimeInit one;
-    return one;
-}
 
 namespace {
 
@@ -65,7 +62,8 @@ Task<Result<Answer>> initialize(Services& services, Call& call) {
     }
     init.sandbox_id = request.sandbox_id;
     init.generation = request.generation;
-    init.env.assign(request.envs.begin(), request.envs.end());
+    services.contexts->add_env(request.envs);
+    init.env = std::move(request.envs);
     init.done = true;
     auto answer = ready(services);
     if (answer) answer->status = 200;  // it is done, whatever is not up yet
