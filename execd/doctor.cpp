@@ -129,9 +129,13 @@ Finding check_cgroups(Config const& config) {
     for (auto const& name : cgroups->controllers()) names += (names.empty() ? "" : ", ") + name;
     std::string text = "cgroup " + std::string(cgroups->kind());
     text += names.empty() ? ": none of memory, pids, cpu can be limited" : ": " + names;
-    if (cgroups->can_kill()) text += "; complete kills of contexts, claims and what has limits";
-    text += kEscapes;
-    if (cgroups->controllers().size() == 3 && cgroups->can_kill()) return fine("limits", text);
+    if (cgroups->can_contain())
+        text += "; complete kills of all that execd starts";
+    else if (cgroups->can_kill())
+        text += "; complete kills of contexts, claims and what has limits" + std::string(kEscapes);
+    else
+        text += kEscapes;
+    if (cgroups->controllers().size() == 3 && cgroups->can_contain()) return fine("limits", text);
     return {Grade::limited, "limits", text,
             "make the container's cgroup writable; until then such limits are answered as not enforced"};
 }

@@ -11,8 +11,6 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <deque>
-#include <mutex>
 
 #include "shell/cgroup_files.hpp"
 
@@ -22,39 +20,7 @@ using namespace cgroup_files;
 
 namespace {
 
-/// Directories of groups that have ended. They are removed on the pool, when the next one is made: rmdir can
-/// take milliseconds, and groups end on the reactor. Those whose processes outlived their execution (a server
-/// that was left running) wait for them.
-class Leftovers {
-  public:
-    void add(std::string path) {
-        std::lock_guard const lock(mutex_);
-        paths_.push_back(std::move(path));
-    }
-    /// A few at a time: this is done on the way to something else.
-    void remove_some(std::size_t most) {
-        std::lock_guard const lock(mutex_);
-        for (std::size_t i = 0; i < most && !paths_.empty(); ++i) {
-            std::string path = std::move(paths_.front());
-            paths_.pop_front();
-            if (::rmdir(path.c_str()) != 0 && errno == EBUSY) paths_.push_back(std::move(path));
-        }
-    }
-    [[nodiscard]] std::size_t size() {
-        std::lock_guard const lock(mutex_);
-        return paths_.size();
-    }
-
-  private:
-    std::mutex mutex_;
-    std::deque<std::string> paths_;
-};
-
-/// One for the process, as the directories are.
-Leftovers& leftovers() {
-    static Leftovers all;
-    return all;
-}
+constexpr std::string_view kLeaf = "/execd-daemon";
 
 /// A group's directory with those below it; false while processes are in any of them.
 bool remove_groups(std::string const& path) {
@@ -104,6 +70,7 @@ void remove_stale(std::string const& own) {
 Cgroup::~Cgroup() {
     procs_.clear();
     spawn_dir_.reset();
+    if (plain_ && go_back()) return;
     for (auto& place : places_) leftovers().add(std::move(place.path));
 }
 
@@ -184,6 +151,7 @@ std::uint64_t Cgroup::oom_kills() const {
 }
 
 std::optional<std::uint64_t> Cgroup::peak_memory() const {
+    if (plain_) return std::nullopt;  // also of those who were in it before
     if (auto const* v1 = directory("memory")) return read_number(*v1 + "/memory.max_usage_in_bytes");
     if (auto const* v2 = directory("")) return read_number(*v2 + "/memory.peak");
     return std::nullopt;
@@ -257,6 +225,8 @@ void Cgroups::look(Options const& options) {
             oom_path_ = counter;
             oom_key_ = "oom_kill";
         }
+        // The leaf of a daemon before us (prepare_v2): groups of ours go beside it, not into it.
+        if (v2 && hierarchy.own.ends_with(kLeaf)) hierarchy.own.resize(hierarchy.own.size() - kLeaf.size());
         remove_stale(hierarchy.own);
         hierarchy.base = hierarchy.own + "/" + base_prefix() + std::to_string(::getpid());
         struct stat st {};
@@ -268,6 +238,7 @@ void Cgroups::look(Options const& options) {
                 controllers_.push_back(name);
         hierarchies_.push_back(std::move(hierarchy));
     }
+    prepare_plain();
 }
 
 void Cgroups::prepare_v2(Hierarchy& v2, bool may_move_self) {
@@ -279,7 +250,7 @@ void Cgroups::prepare_v2(Hierarchy& v2, bool may_move_self) {
         bool enabled = write_file(v2.own + "/cgroup.subtree_control", "+" + name);
         if (!enabled && may_move_self && errno == EBUSY) {
             // "No internal processes": step aside into a leaf of our own, with whoever shares our group.
-            std::string const leaf = v2.own + "/execd-daemon";
+            std::string const leaf = v2.own + std::string(kLeaf);
             ::mkdir(leaf.c_str(), 0755);
             std::string const text = read_file(v2.own + "/cgroup.procs");
             for (std::size_t from = 0; from < text.size();) {

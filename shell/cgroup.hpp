@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -40,6 +41,10 @@ class Cgroup {
 
     /// Everything in it, also what forks meanwhile. False: this kernel cannot; use the process tree.
     bool kill();
+    /// For killing alone and used again and again (Cgroups::take_plain): no limits, counts nothing.
+    [[nodiscard]] bool plain() const { return plain_; }
+    /// Whether something lives in it. True when that cannot be told.
+    [[nodiscard]] bool populated() const;
     /// Thaws or freezes everything in it. False: no freezer here.
     bool freeze(bool frozen);
     /// After freeze(true): until all of it stands still. False: it did not within the time. Blocks (pool).
@@ -53,7 +58,9 @@ class Cgroup {
 
   private:
     friend class Cgroups;
+    struct Ready;
     Cgroup() = default;
+    [[nodiscard]] bool go_back();
     [[nodiscard]] std::string const* directory(std::string_view controller) const;
     struct Place {
         std::string controller;  // "memory", "pids", "cpu", "freezer"; "" is v2
@@ -64,6 +71,8 @@ class Cgroup {
     std::vector<UniqueFd> procs_;
     UniqueFd spawn_dir_;
     std::vector<std::string> not_enforced_;
+    bool plain_ = false;
+    std::weak_ptr<Ready> ready_;  // where a plain one goes when nobody uses it any more
 };
 
 class Cgroups {
@@ -92,6 +101,14 @@ class Cgroups {
                                                          ResourceLimits const& limits,
                                                          std::shared_ptr<Cgroup> parent = nullptr) const;
 
+    /// Every execution can have a group of its own at little cost, so that its end is complete: there is
+    /// cgroup.kill, and children can be made right in a group.
+    [[nodiscard]] bool can_contain() const { return ready_ != nullptr; }
+    /// A plain group that is ready, with its descriptor for the spawn; null when none is: then make one on
+    /// the pool (create_plain). Quick: for the reactor.
+    [[nodiscard]] std::pair<std::shared_ptr<Cgroup>, UniqueFd> take_plain() const;
+    [[nodiscard]] std::pair<std::shared_ptr<Cgroup>, UniqueFd> create_plain() const;
+
     /// Kills by the kernel in the daemon's own group so far: a rise tells an OOM kill where executions have
     /// no group.
     [[nodiscard]] std::uint64_t own_oom_kills() const;
@@ -106,11 +123,14 @@ class Cgroups {
     Cgroups() = default;
     void look(Options const& options);
     void prepare_v2(Hierarchy& v2, bool may_move_self);
+    void prepare_plain();
+    [[nodiscard]] std::pair<std::shared_ptr<Cgroup>, UniqueFd> plain_at(std::string path) const;
 
     std::vector<Hierarchy> hierarchies_;
     std::vector<std::string> controllers_;
     bool can_kill_ = false;
     bool v2_limits_ = false;
+    std::shared_ptr<Cgroup::Ready> ready_;
     std::string oom_path_;
     std::string oom_key_;
 };

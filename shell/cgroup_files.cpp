@@ -47,6 +47,30 @@ std::optional<std::uint64_t> read_number(std::string const& path) {
     return out;
 }
 
+void Leftovers::add(std::string path) {
+    std::lock_guard const lock(mutex_);
+    paths_.push_back(std::move(path));
+}
+
+void Leftovers::remove_some(std::size_t most) {
+    std::lock_guard const lock(mutex_);
+    for (std::size_t i = 0; i < most && !paths_.empty(); ++i) {
+        std::string path = std::move(paths_.front());
+        paths_.pop_front();
+        if (::rmdir(path.c_str()) != 0 && errno == EBUSY) paths_.push_back(std::move(path));
+    }
+}
+
+std::size_t Leftovers::size() {
+    std::lock_guard const lock(mutex_);
+    return paths_.size();
+}
+
+Leftovers& leftovers() {
+    static Leftovers all;
+    return all;
+}
+
 }  // namespace cgroup_files
 
 std::uint64_t flat_value(std::string_view text, std::string_view key) {

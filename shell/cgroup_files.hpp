@@ -1,6 +1,8 @@
 // Reading and writing the kernel's small control files.
 #pragma once
 #include <cstdint>
+#include <deque>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,5 +15,22 @@ namespace execd::shell::cgroup_files {
 bool write_file(std::string const& path, std::string_view text);
 /// Nothing when absent or "max".
 [[nodiscard]] std::optional<std::uint64_t> read_number(std::string const& path);
+
+/// Directories of groups that have ended. They are removed on the pool, when the next one is made: rmdir can
+/// take milliseconds, and groups end on the reactor. Those whose processes outlived their execution (a server
+/// that was left running) wait for them. Any thread.
+class Leftovers {
+  public:
+    void add(std::string path);
+    /// A few at a time: this is done on the way to something else.
+    void remove_some(std::size_t most);
+    [[nodiscard]] std::size_t size();
+
+  private:
+    std::mutex mutex_;
+    std::deque<std::string> paths_;
+};
+/// One for the process, as the directories are.
+[[nodiscard]] Leftovers& leftovers();
 
 }  // namespace execd::shell::cgroup_files

@@ -37,6 +37,9 @@ struct CloneResult {
 /// Blocks for the time of clone and execve. Signals of the calling thread are blocked meanwhile.
 [[nodiscard]] CloneResult clone_child(SpawnSpec const& spec, CloneStack const& stack);
 
+/// Whether a child can be made right in this cgroup (v2): by making one that does nothing. Blocks shortly.
+[[nodiscard]] bool clones_into(int cgroup_dir);
+
 /// Tests force the paths of older kernels and of seccomp profiles.
 struct CloneQuirks {
     bool no_clone3 = false;

@@ -120,6 +120,7 @@ void Execution::began(std::shared_ptr<Process> process, Duration timeout) {
 
 void Execution::failed(SpawnFailure const& failure) {
     pumps_.clear();
+    cgroup_.reset();
     Verdict verdict;
     verdict.ending = FailedToStart{failure.step, failure.error};
     publish(std::move(verdict));
@@ -203,7 +204,8 @@ Task<void> Execution::supervise(std::shared_ptr<Execution> self) {
     }
     pumps_.clear();
     if (own_journal_) journal_->close();
-    cgroup_.reset();
+    // What was left running stays in its group, where a later stop() finds it.
+    if (cgroup_ && (cause_ || !cgroup_->populated())) cgroup_.reset();
 }
 
 void Execution::publish(Verdict verdict) {
@@ -367,7 +369,8 @@ Task<void> Execution::sweep([[maybe_unused]] std::shared_ptr<Execution> self) {
 
 Task<void> Execution::freeze(bool frozen) {
     auto const self = shared_from_this();
-    if (verdict_ || !process_ || (cgroup_ && cgroup_->freeze(frozen))) co_return;
+    if (verdict_ || !process_) co_return;
+    if (cgroup_ && !cgroup_->plain() && cgroup_->freeze(frozen)) co_return;
     Reaper::Hold const hold(process_);
     TreeQuery const query{process_->pid(), id_};
     int const number = frozen ? SIGSTOP : SIGCONT;
@@ -384,6 +387,7 @@ void Execution::expire(TimedOut::Kind kind) {
 void Execution::request_stop(Duration grace) {
     if (verdict_) {
         kill_tree();
+        cgroup_.reset();
         return;
     }
     if (!cause_) cause_ = Cancelled{};
@@ -394,7 +398,8 @@ void Execution::request_stop(Duration grace) {
     (void)signal(stop_signal_);
     (void)signal(SIGCONT);  // a stopped process cannot handle it
     if (kill_timer_.armed()) return;
-    if (!cgroup_ && !owner_sweeps_ && process_ && process_->running())
+    bool const contained = cgroup_ && !cgroup_->plain();
+    if (!contained && !owner_sweeps_ && process_ && process_->running())
         scope_->spawn("execution.end", end_held(*loop_, process_, id_));
     kill_timer_.arm(Deadline::in(loop_->clock(), grace), [weak = weak_from_this()] {
         if (auto me = weak.lock()) me->kill_tree();

@@ -128,6 +128,15 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
         join_owner(*execution, *owner, child);
     } else if (options_.cgroups) {
         execution->oom_before_ = options_.cgroups->own_oom_kills();
+        // Hot: nothing leaves the reactor while groups are ready.
+        auto group = options_.cgroups->take_plain();
+        if (!group.first && options_.cgroups->can_contain()) {
+            auto const work = [this] { return options_.cgroups->create_plain(); };
+            group = co_await loop_->pool().run(Lane::metadata, work);
+        }
+        execution->cgroup_ = std::move(group.first);
+        child.cgroup_dir = group.second.get();
+        if (group.second) child.owned.push_back(std::move(group.second));
     }
     auto process = co_await spawner_->spawn(std::move(child));
     // No co_await from here on: a caller that was cancelled meanwhile leaves a complete record behind.

@@ -62,13 +62,14 @@ Task<Result<void>> Executions::contain(std::shared_ptr<Execution> execution, Res
                                        std::shared_ptr<Cgroup> parent) {
     if (!execution->running() || !execution->process_ || !execution->process_->running())
         co_return fail(Code::gone, "cgroup", "the execution has ended");
-    if (execution->cgroup_) co_return fail(Code::conflict, "cgroup", "the execution has one");
+    if (execution->cgroup_ && !execution->cgroup_->plain())
+        co_return fail(Code::conflict, "cgroup", "the execution has one");
     auto const owner = owner_of(execution->owner());
     if (!parent && owner) parent = owner->group;
     auto group = co_await enter_group(execution, limits, std::move(parent));
     if (!execution->running()) co_return fail(Code::gone, "cgroup", "the execution has ended");
     execution->not_enforced_ = group ? group->not_enforced() : names_of(limits);
-    execution->cgroup_ = std::move(group);
+    if (group) execution->cgroup_ = std::move(group);
     if (owner) obey(*owner, execution);
     co_return Result<void>();
 }

@@ -63,6 +63,29 @@ def test_doctor_says_which_back_end_and_what_escapes():
     assert "survives a kill" in limits_line("--cgroups", "off")
 
 
+def of_mark(mark):
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and processes.alive(int(pid)) and
+            mark in processes.read(f"/proc/{pid}/cmdline") and "pytest" not in processes.read(f"/proc/{pid}/cmdline")]
+
+
+def test_where_kills_are_complete_nothing_at_all_escapes(daemon):
+    """Its own session, a clean environment, no parent left: what `execd doctor` calls complete."""
+    if "survives a kill" in limits_line():
+        pytest.skip("no cgroup.kill here")
+    root, mark = "/execd/v1/executions", str(random.randrange(10**7, 10**8))
+    escape = f"(setsid env -i /bin/sleep {mark} >/dev/null 2>&1 </dev/null &); "
+    daemon.call("PUT", f"{root}/{mark}-a", json={"shell": escape + "sleep 1000"})
+    daemon.call("PUT", f"{root}/{mark}-b", json={"shell": escape + "sleep 1000", "timeout_ms": 300})
+    session = daemon.call("POST", "/session").json()["session_id"]
+    daemon.events_of(f"/session/{session}/run", {"command": escape})
+    processes.eventually(lambda: len(of_mark(mark)) >= 3 or daemon.call("GET", f"{root}/{mark}-b").json()[
+        "state"] == "ended", what="the escapes")
+    for method, path in [("DELETE", f"{root}/{mark}-a?grace_ms=0"), ("GET", f"{root}/{mark}-b?wait_ms=9000"),
+                         ("DELETE", f"/session/{session}")]:
+        assert daemon.call(method, path).status == 200
+    processes.eventually(lambda: not of_mark(mark), what="no survivor")
+
+
 def test_descriptors_that_the_daemon_was_started_with_reach_no_child():
     one = Daemon(wrapper=["sh", "-c", 'exec "$@" 41</dev/null 6</dev/null', "sh"]).listening()
     try:

@@ -5,8 +5,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "harness.hpp"
+#include "shell/clone_child.hpp"
 #include "shell/process_tree.hpp"
 
 namespace execd::shell {
@@ -178,6 +180,16 @@ TEST(Cgroups, WhereNoGroupMayBeMadeTheContainersCounterStillTells) {
     EXPECT_EQ(h.verdict(other).kind(), "signaled");
 }
 
+TEST(Cgroups, GroupsAreMadeBesideTheLeafOfADaemonBefore) {
+    FakeV2 fake;
+    fake.put("self", "0::/execd-daemon\n");
+    std::filesystem::create_directories(fake.root + "/execd-daemon");
+    auto const groups = Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
+    EXPECT_EQ(groups->kind(), "v2");
+    EXPECT_TRUE(groups->create("x", {}).has_value());
+    EXPECT_TRUE(std::filesystem::exists(fake.base + "/x"));  // else one level deeper with every restart
+}
+
 TEST(Cgroups, WhatKilledDaemonsLeftIsRemoved) {
     FakeV2 fake;
     std::string const dead = "2000000000";  // beyond the kernel's largest number
@@ -347,6 +359,61 @@ TEST_F(RealCgroups, NothingIsLeftInTheTree) {
         h.verdict(h.start(std::move(more)));
     }
     EXPECT_EQ(left(), 0U);
+}
+
+/// Escapes everything but a cgroup.
+constexpr char const* kEscape = "setsid env -i sleep 1000 >/dev/null 2>&1 & echo $!; ";
+
+TEST_F(RealCgroups, EveryExecutionEndsCompletely) {
+    auto const opts = options();
+    if (!opts.cgroups->can_contain()) GTEST_SKIP() << "no cgroup.kill here";
+    Harness h(nullptr, opts);
+    auto run = h.start(std::string(kEscape) + "exec sleep 1000");
+    Cursor cursor = run->journal().reader();
+    std::string const pid = next_line(h, cursor);
+    h.run(run->stop(0s));
+    EXPECT_TRUE(gone(h, pid));
+    EXPECT_EQ(run->verdict()->kind(), "cancelled");
+    // What a finished command left running lives on, and is still found.
+    auto server = h.start(kEscape);
+    EXPECT_TRUE(h.verdict(server).success());
+    std::string left = h.read(*server, ReadFrom{.until = Until::closed});
+    left.pop_back();
+    EXPECT_TRUE(h.verdict(h.start("kill -0 " + left)).success());
+    h.run(server->stop(0s));
+    EXPECT_TRUE(gone(h, left));
+}
+
+TEST_F(RealCgroups, PlainGroupsGoRoundAndOnlyEmptyOnes) {
+    auto const opts = options();
+    if (!opts.cgroups->can_contain()) GTEST_SKIP() << "no cgroup.kill here";
+    Harness h(nullptr, opts);
+    auto const group = [&h](std::string const& text) {
+        return h.read(*h.start(text + "grep ^0:: /proc/self/cgroup"));
+    };
+    std::set<std::string> groups;
+    for (int i = 0; i < 20; ++i) groups.insert(group(""));
+    EXPECT_LE(groups.size(), 3U) << *groups.begin();
+    EXPECT_NE(groups.begin()->find("/execd-"), std::string::npos) << *groups.begin();
+    auto server = h.start("sleep 1000 >/dev/null 2>&1 & grep ^0:: /proc/self/cgroup");
+    std::string const taken = h.read(*server);
+    for (int i = 0; i < 5; ++i) EXPECT_NE(group(""), taken);
+    h.run(server->stop(0s));
+    EXPECT_TRUE(h.verdict(h.start("true")).success());
+}
+
+/// Kernels and profiles that make no child in a group: then the walk over the processes ends the tree.
+TEST_F(RealCgroups, WhereNoChildIsMadeInAGroupItsTreeEndsAllTheSame) {
+    auto const opts = options();
+    if (!opts.cgroups->can_contain()) GTEST_SKIP() << "no cgroup.kill here";
+    Harness h(nullptr, opts);
+    force_clone_quirks({.no_into_cgroup = true});
+    auto run = h.start("setsid sleep 1000 & echo $!; exec sleep 1000");
+    force_clone_quirks({});
+    Cursor cursor = run->journal().reader();
+    std::string const pid = next_line(h, cursor);
+    h.run(run->stop(0s));
+    EXPECT_TRUE(gone(h, pid));
 }
 
 TEST_F(RealCgroups, ACgroupKillLeavesNoSurvivor) {
