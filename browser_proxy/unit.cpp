@@ -1,0 +1,128 @@
+#include "browser_proxy/unit.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+
+namespace execd::browser_proxy {
+
+std::string_view to_string(UnitState state) noexcept {
+    switch (state) {
+        case UnitState::idle: return "idle";
+        case UnitState::starting: return "starting";
+        case UnitState::ready: return "ready";
+        case UnitState::waiting: return "waiting";
+        case UnitState::stopped: return "stopped";
+    }
+    return "stopped";
+}
+
+Unit::Unit(Loop& loop, Launcher& launcher, std::string name, Times times)
+    : loop_(loop), launcher_(launcher), name_(std::move(name)), times_(times), scope_(loop, name_) {}
+
+Unit::~Unit() = default;
+
+void Unit::enter(UnitState state) {
+    state_ = state;
+    changed_.notify_all();
+}
+
+void Unit::want() {
+    if (state_ != UnitState::idle) return;
+    enter(UnitState::starting);
+    scope_.spawn(name_, run());
+}
+
+Task<Result<void>> Unit::demand(Deadline deadline) {
+    if (state_ == UnitState::ready) co_return Result<void>();
+    if (state_ == UnitState::idle) {
+        std::string why = missing();
+        if (!why.empty()) co_return fail(Code::unavailable, name_, std::move(why));
+        want();
+    }
+    std::uint64_t const failed_before = ended_;
+    // One failure may be the end of what ran before, and a start that fell into it.
+    while (state_ != UnitState::ready && state_ != UnitState::stopped && ended_ < failed_before + 2) {
+        bool const woken = co_await changed_.wait(loop_.clock(), deadline);
+        if (!woken && state_ != UnitState::ready)
+            co_return fail(Code::unavailable, name_,
+                           reason_.empty() ? std::string("it is not up yet") : reason_);
+    }
+    if (state_ == UnitState::ready) co_return Result<void>();
+    if (state_ == UnitState::stopped) co_return fail(Code::unavailable, name_, "the daemon is stopping");
+    co_return fail(Code::unavailable, name_, reason_);
+}
+
+Duration Unit::pause() const {
+    if (failures_ == 0) return Duration::zero();
+    return std::min(times_.longest_pause, times_.first_pause * (1 << std::min(failures_ - 1, 10U)));
+}
+
+Task<void> Unit::run() {
+    for (;;) {
+        enter(UnitState::starting);
+        reason_ = co_await once();
+        ++ended_;
+        log::warn("desktop.ended",
+                  {{"unit", name_}, {"reason", reason_}, {"pause_ms", pause().count() / 1'000'000}});
+        enter(UnitState::waiting);
+        auto const rest = running_;
+        if (rest) co_await rest->stop(times_.grace);
+        running_.reset();
+        went_down();
+        bool const rested = co_await loop_.clock().sleep_for(pause());
+        if (!rested) co_return;
+    }
+}
+
+Task<std::string> Unit::once() {
+    Clock& clock = loop_.clock();
+    auto up = co_await come_up(Deadline::in(clock, times_.come_up));
+    if (!up) {
+        ++failures_;
+        co_return up.error().message();
+    }
+    TimePoint const since = clock.now();
+    ++generation_;
+    log::info("desktop.ready", {{"unit", name_}, {"pid", running_->pid()}, {"generation", generation_}});
+    enter(UnitState::ready);
+    std::string why = co_await stay();
+    failures_ = clock.now() - since >= times_.lasted ? 0 : failures_ + 1;
+    co_return why;
+}
+
+Task<std::string> Unit::stay() {
+    auto const running = running_;
+    bool const ended = co_await running->ended(Deadline::never());
+    co_return ended ? running->why() : std::string("cancelled");
+}
+
+Task<Result<void>> Unit::launch(Launch launch) {
+    auto started = co_await launcher_.start(std::move(launch));
+    if (!started) co_return Failure(started.error());
+    running_ = std::move(*started);
+    co_return Result<void>();
+}
+
+Task<void> Unit::close() {
+    if (state_ != UnitState::stopped) enter(UnitState::stopped);
+    (void)co_await scope_.close(Deadline::in(loop_.clock(), std::chrono::seconds(1)));
+    auto const rest = std::move(running_);
+    running_.reset();
+    if (rest) co_await rest->stop(times_.grace);
+    went_down();
+}
+
+UnitStatus Unit::status() const {
+    UnitStatus out;
+    out.name = name_;
+    out.state = state_;
+    out.pid = running_ && running_->alive() ? running_->pid() : 0;
+    out.generation = generation_;
+    out.ended = ended_;
+    out.reason = reason_;
+    if (state_ == UnitState::idle) out.missing = missing();
+    return out;
+}
+
+}  // namespace execd::browser_proxy

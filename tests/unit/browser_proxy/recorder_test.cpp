@@ -1,0 +1,144 @@
+// The recorder in virtual time: when it films, when it stops, what it keeps, and which names it believes.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/ids.hpp"
+#include "fakes.hpp"
+
+namespace execd::browser_proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RecorderTest : public VirtualLoop {
+  protected:
+    RecorderTest() {
+        directory_ = "/tmp/execd-r-" + random_hex(6);
+        ::mkdir(directory_.c_str(), 0700);
+        sockaddr_un at{};
+        at.sun_family = AF_UNIX;
+        (directory_ + "/X7").copy(at.sun_path, sizeof at.sun_path - 1);
+        x_ = std::make_unique<FakeServer>(reinterpret_cast<sockaddr const*>(&at), sizeof at);
+        auto launcher = std::make_unique<FakeLauncher>(loop_);
+        launcher_ = launcher.get();
+        Options options;
+        options.x_sockets = options.recording.directory = directory_;
+        options.recording.bytes = 1000;
+        supervisor_ = std::make_unique<Supervisor>(loop_, std::move(launcher), options);
+    }
+    ~RecorderTest() override {
+        scope_.spawn("close", supervisor_->close());
+        for (int i = 0; i < 20 && scope_.running() > 0; ++i) {
+            settle();
+            clock_.advance(1s);
+        }
+        EXPECT_EQ(scope_.running(), 0U);
+        supervisor_.reset();
+        for (auto const& name : names_) ::unlink((directory_ + "/" + name).c_str());
+        ::unlink((directory_ + "/X7").c_str());
+        ::rmdir(directory_.c_str());
+    }
+    void settle() {
+        for (int i = 0; i < 6; ++i) {
+            clock_.settle();
+            run_until([this] { return pool_.busy(Lane::metadata) + pool_.queued(Lane::metadata) == 0; });
+        }
+        clock_.settle();
+    }
+    void display_up() {
+        settle();
+        launcher_->last("Xvfb").say("7");
+        settle();
+        ASSERT_TRUE(x_->serve(std::string("\1\0\0\0\0\0\0\0", 8)));
+        settle();
+    }
+    void file(std::string const& name, std::size_t size, std::chrono::hours age) {
+        names_.push_back(name);
+        std::string const path = directory_ + "/" + name;
+        std::ofstream(path) << std::string(size, 'x');
+        auto const at = WallTime::clock::to_time_t(clock_.wall() - age);
+        timespec const both[2] = {{at, 0}, {at, 0}};
+        ::utimensat(AT_FDCWD, path.c_str(), both, 0);
+    }
+    bool there(std::string const& name) { return ::access((directory_ + "/" + name).c_str(), F_OK) == 0; }
+    Recorder& recorder() { return supervisor_->recorder(); }
+
+    std::string directory_;
+    std::vector<std::string> names_;
+    std::unique_ptr<FakeServer> x_;
+    FakeLauncher* launcher_ = nullptr;
+    std::unique_ptr<Supervisor> supervisor_;
+    Scope scope_{loop_, "test"};
+};
+
+TEST_F(RecorderTest, it_films_while_anybody_asks_and_a_moment_longer) {
+    auto one = recorder().lease();
+    auto two = recorder().lease();
+    display_up();
+    ASSERT_EQ(launcher_->count("ffmpeg"), 1U);
+    auto const film = launcher_->all["ffmpeg"].back();
+    EXPECT_TRUE(recorder().recording());
+    one.reset();
+    clock_.advance(10s);
+    settle();
+    EXPECT_FALSE(film->stopped);
+    two.reset();
+    clock_.advance(1s);
+    settle();
+    two = recorder().lease();  // a viewer that came back
+    clock_.advance(10s);
+    settle();
+    EXPECT_FALSE(film->stopped);
+    two.reset();
+    clock_.advance(2s);
+    settle();
+    EXPECT_TRUE(film->stopped);
+    EXPECT_FALSE(recorder().recording());
+    EXPECT_EQ(launcher_->count("ffmpeg"), 1U);
+}
+
+TEST_F(RecorderTest, one_that_ends_by_itself_goes_on_in_another_file) {
+    auto const lease = recorder().lease();
+    display_up();
+    ASSERT_EQ(launcher_->count("ffmpeg"), 1U);
+    std::string const first = launcher_->last("ffmpeg").launch.argv.back();
+    launcher_->last("ffmpeg").words = "No space left on device";
+    launcher_->last("ffmpeg").end("exit status 1");
+    settle();
+    EXPECT_NE(recorder().trouble().find("No space left"), std::string::npos);
+    clock_.advance(1s);
+    settle();
+    ASSERT_EQ(launcher_->count("ffmpeg"), 2U);
+    EXPECT_NE(launcher_->last("ffmpeg").launch.argv.back(), first);
+}
+
+TEST_F(RecorderTest, the_oldest_go_when_there_is_too_much_or_they_are_too_old) {
+    file("vnc_global_20250101_000000_seg001.mkv", 10, std::chrono::hours(24 * 8));
+    file("vnc_global_20250102_000000_seg001.mkv", 600, std::chrono::hours(3));
+    file("vnc_global_20250103_000000_seg001.mkv", 600, std::chrono::hours(2));
+    file("somebody.mkv", 600, std::chrono::hours(24 * 80));
+    auto const lease = recorder().lease();
+    display_up();
+    EXPECT_FALSE(there(names_[0]));
+    EXPECT_FALSE(there(names_[1]));
+    EXPECT_TRUE(there(names_[2]));
+    EXPECT_TRUE(there(names_[3])) << "none of ours";
+}
+
+TEST(recording_names, only_ours) {
+    EXPECT_TRUE(is_recording_name("vnc_global_20251126_111648_seg001.mkv"));
+    EXPECT_TRUE(is_recording_name("vnc_global_20251126_111648_seg1000.mkv"));
+    for (std::string const bad :
+         {"", "vnc_global_20251126_111648_seg.mkv", "vnc_global_20251126_111648_seg01.mkv",
+          "../../../../../../etc/passwd.mkv", "vnc_global_2025112x_111648_seg001.mkv",
+          "vnc_global_20251126_111648_seg001.mkv/..", "vnc_global_20251126_111648_seg0/1.mkv",
+          "vnc_global_20251126_111648_seg001.mp4", "vnc_global_20251126-111648_seg001.mkv",
+          "Vnc_global_20251126_111648_seg001.mkv"})
+        EXPECT_FALSE(is_recording_name(bad)) << bad;
+    EXPECT_FALSE(is_recording_name(std::string("vnc_global_20251126_111648_seg00\0001.mkv", 38)));
+}
+
+}  // namespace
+}  // namespace execd::browser_proxy
