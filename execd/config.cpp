@@ -10,6 +10,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
+#include <sstream>
 
 #include "execd/auth/jwt.hpp"
 #include "execd/version.hpp"
@@ -326,6 +327,50 @@ Result<void> set_terminators(Config& c, std::string const& v) {
     return {};
 }
 
+Result<void> set_browser(Config& c, std::string const& v) {
+    if (v == "on-demand")
+        c.browser.mode = BrowserMode::on_demand;
+    else if (v == "boot")
+        c.browser.mode = BrowserMode::boot;
+    else if (v == "off")
+        c.browser.mode = BrowserMode::off;
+    else
+        return wrong("expected on-demand, boot or off");
+    return {};
+}
+
+Result<void> set_browser_size(Config& c, std::string const& v) {
+    auto const cross = v.find('x');
+    if (cross == std::string::npos) return wrong("expected WIDTHxHEIGHT");
+    auto const width = whole_number(v.substr(0, cross), 320, 7680);
+    auto const height = whole_number(v.substr(cross + 1), 240, 4320);
+    if (!width || !height) return wrong("expected WIDTHxHEIGHT, 320x240 to 7680x4320");
+    c.browser.width = static_cast<unsigned>(*width);
+    c.browser.height = static_cast<unsigned>(*height);
+    return {};
+}
+
+template <std::string BrowserConfig::*Member>
+Result<void> set_browser_path(Config& c, std::string const& v) {
+    if (!v.starts_with('/')) return wrong("expected an absolute path");
+    c.browser.*Member = v;
+    return {};
+}
+
+Result<void> set_browser_user(Config& c, std::string const& v) {
+    c.browser.user = v;
+    return {};
+}
+
+Result<void> set_browser_flags(Config& c, std::string const& v) {
+    std::istringstream words(v);
+    for (std::string word; words >> word;) {
+        if (!word.starts_with("--")) return wrong("'" + word + "' does not begin with --");
+        c.browser.flags.push_back(word);
+    }
+    return {};
+}
+
 Result<void> ignore(Config&, std::string const&) { return {}; }
 
 // Order is the order of --help and of application: --host and --port shape the first listener, --listen adds
@@ -390,6 +435,39 @@ constexpr Option kOptions[] = {
       "memory for the outputs of all code runs together; the oldest are forgotten"},
      [](Config& c, std::string const& v) {
          return set_number<std::size_t, &Config::run_log_bytes>(c, v, 1 << 20, 1ULL << 40);
+     }},
+    {{"browser", "EXECD_BROWSER", "WHEN", "on-demand",
+      "when Chromium and its desktop start: on-demand (at the first use), boot, or off"},
+     set_browser},
+    {{"browser-size", "EXECD_BROWSER_SIZE", "WxH", "1280x1024", "size of the desktop in pixels"},
+     set_browser_size},
+    {{"browser-program", "EXECD_BROWSER_PROGRAM", "PATH", "", "Chromium; default is chromium on PATH"},
+     set_browser_path<&BrowserConfig::program>},
+    {{"browser-profile", "EXECD_BROWSER_PROFILE", "PATH", "",
+      "Chromium's profile directory; default below the state directory"},
+     set_browser_path<&BrowserConfig::profile>},
+    {{"browser-flags", "EXECD_BROWSER_FLAGS", "TEXT", "", "more flags of Chromium, separated by spaces"},
+     set_browser_flags},
+    {{"browser-user", "EXECD_BROWSER_USER", "NAME", "",
+      "account of the desktop's programs under root; default is that of uid 1000, else nobody"},
+     set_browser_user},
+    {{"recordings", "EXECD_RECORDINGS", "PATH", "",
+      "directory of the desktop's recordings; default below the state directory"},
+     set_browser_path<&BrowserConfig::recordings>},
+    {{"recording-limit", "EXECD_RECORDING_LIMIT", "BYTES", "2147483648",
+      "bytes of all recordings together; the oldest are removed"},
+     [](Config& c, std::string const& v) {
+         auto n = whole_number(v, 1 << 20, 1ULL << 50);
+         if (!n) return Result<void>(Failure(n.error()));
+         c.browser.recording_bytes = *n;
+         return Result<void>();
+     }},
+    {{"recording-age", "EXECD_RECORDING_AGE", "DURATION", "168h", "recordings older than that are removed"},
+     [](Config& c, std::string const& v) {
+         auto d = duration(v);
+         if (!d) return Result<void>(Failure(d.error()));
+         c.browser.recording_age = *d;
+         return Result<void>();
      }},
     {{"cgroups", "EXECD_CGROUPS", "MODE", "auto",
       "auto: limits, out-of-memory verdicts and complete kills by cgroups where they may be written; off"},

@@ -18,6 +18,7 @@
 #include "base/scope.hpp"
 #include "execd/api_document.hpp"
 #include "execd/authorization.hpp"
+#include "execd/browser/desktop.hpp"
 #include "execd/child_environment.hpp"
 #include "execd/claims/claims.hpp"
 #include "execd/dialects/agentrun/routes.hpp"
@@ -154,6 +155,7 @@ class Daemon {
     Task<void> check_spawn();
     Task<void> prewarm();
     Task<void> run_program();
+    Task<void> start_browser();
     Task<void> end_work(Deadline at);
 
     Config const& config_;
@@ -180,6 +182,7 @@ class Daemon {
     http::ReverseProxy proxy_;
     std::unique_ptr<ChildEnvironment> environment_;
     std::unique_ptr<kernels::Contexts> contexts_;
+    std::unique_ptr<browser_proxy::Supervisor> browser_;
     Readiness readiness_;
     Services services_{loop_, config_, readiness_};
     opensandbox::Dialect opensandbox_;
@@ -219,7 +222,8 @@ Result<void> Daemon::build_routes() {
     for (auto const prefix : agentrun::owned_paths()) owners.push_back({std::string(prefix), &agentrun_});
     owners.push_back({"/api", &sandbox_sdk_});
     owners.push_back({"/api/v1", &cloud_sandbox_});
-    owners.push_back({"/execd", &own_});
+    for (char const* prefix : {"/execd", "/cdp", "/devtools", "/json", "/websockify"})
+        owners.push_back({prefix, &own_});
     auto router = http::Router::build(std::move(rows), std::move(owners));
     if (!router) return Failure(router.error());
     router_ = std::move(*router);
@@ -273,6 +277,10 @@ Result<void> Daemon::start() {
                                                     kernel_options(config_, environment_->daemon()));
     services_.contexts = contexts_.get();
     claims_.set_contexts(contexts_.get());
+    std::string home = temporary_directory(config_) + "/execd-browser-" + std::to_string(services_.main_port);
+    browser_ = browser::make_supervisor(loop_, executions_, config_.browser, environment_->daemon(),
+                                        std::move(home));
+    services_.browser = browser_.get();
     server_->start();
     for (auto const& info : server_->listeners())
         log::info("listener.open", {{"address", info.name}, {"port", info.port}});
@@ -282,6 +290,10 @@ Result<void> Daemon::start() {
     if (!config_.prewarm.empty()) {
         readiness_.missing.emplace_back(kBeingMade);
         work_.spawn("prewarm", prewarm());
+    }
+    if (browser_ && config_.browser.mode == BrowserMode::boot) {
+        readiness_.missing.emplace_back(kBrowserStarts);
+        work_.spawn("browser", start_browser());
     }
     return {};
 }
@@ -333,6 +345,13 @@ Task<void> Daemon::run_program() {
     if (!readiness_.stopping) ::kill(::getpid(), SIGTERM);
 }
 
+Task<void> Daemon::start_browser() {
+    browser_->start();
+    auto up = co_await browser_->browser(Deadline::in(clock_, std::chrono::seconds(60)));
+    std::erase(readiness_.missing, kBrowserStarts);
+    if (!up) readiness_.missing.push_back(up.error().message());
+}
+
 // Who still waits for a run or a command when the drain time is over gets what there is of it as an answer: a
 // connection that is cut looks like a failure of the network, and such a call is made again.
 Task<void> Daemon::end_work(Deadline at) {
@@ -365,6 +384,8 @@ Task<void> Daemon::until_signal() {
     executions_.events_changed().notify_all();
     // Nobody ends a terminal that somebody looks at: its viewers hear of its end now.
     co_await terminals_.close_all(kTerminalGrace);
+    // The same with who looks at the desktop or drives the browser.
+    if (browser_) co_await browser_->close();
     // Streams of running work end with that work: both have the drain time.
     Deadline const deadline = Deadline::in(clock_, config_.drain);
     work_.spawn("end work", end_work(deadline));

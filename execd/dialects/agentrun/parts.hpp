@@ -76,6 +76,8 @@ void add_files(Table& table);
 void add_transfers(Table& table);
 void add_processes(Table& table);
 void add_terminal(Table& table);
+void add_browser(Table& table);
+void add_recordings(Table& table);
 void add_lifecycle(Table& table);
 
 /// /home/user, the SDK's default directory, made at the first use; the daemon's own home where it cannot be

@@ -132,6 +132,8 @@ std::vector<http::Row> rows(Services& services, Dialect& dialect) {
     add_transfers(table);
     add_processes(table);
     add_terminal(table);
+    add_browser(table);
+    add_recordings(table);
     add_lifecycle(table);
     return std::move(table.rows());
 }

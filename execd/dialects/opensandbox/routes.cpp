@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "execd/browser/sockets.hpp"
 #include "execd/dialects/opensandbox/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/dialects/opensandbox/parts.hpp"
@@ -42,7 +43,8 @@ Task<Result<Answer>> proxy(Services& services, Call& call) {
     if (!number) co_return bad_gateway("not a port number");
     // The target stage takes ourselves off once and in its plain spelling; what is left is a second turn or
     // another spelling, and must not reach a program that listens there.
-    if (port == kSelfPort || services.is_own_port(static_cast<unsigned short>(port)))
+    if (port == kSelfPort || services.is_own_port(static_cast<unsigned short>(port)) ||
+        browser::is_desktop_port(services, static_cast<unsigned short>(port)))
         co_return Answer::bytes(403, "text/plain; charset=utf-8", "port " + text + " is the daemon's own\n");
     auto answer =
         co_await services.proxy->forward(call, static_cast<unsigned short>(port), upstream_target(call));

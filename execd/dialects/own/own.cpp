@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "execd/dialects/own/browser.hpp"
 #include "execd/dialects/own/contexts.hpp"
 #include "execd/dialects/own/executions.hpp"
 #include "execd/dialects/own/files_rows.hpp"
@@ -101,7 +102,8 @@ std::vector<http::Row> rows(Services& services) {
     row.doc = "Readiness: 200, or 503 with what is missing.";
     row.sync = [readiness = &services.readiness](http::Call& call) { return ready(*readiness, call); };
     out.push_back(row);
-    for (auto* const more : {contexts_rows, runs_rows, file_rows, execution_rows, screen_rows, event_rows})
+    for (auto* const more :
+         {contexts_rows, runs_rows, file_rows, execution_rows, screen_rows, event_rows, browser_rows})
         for (auto& each : more(services)) out.push_back(std::move(each));
     return out;
 }
