@@ -40,6 +40,15 @@ FLAGS = {
     "--max-contexts": ("EXECD_MAX_CONTEXTS", ["0", "many"]),
     "--context-idle-timeout": ("EXECD_CONTEXT_IDLE_TIMEOUT", ["soon", "-1s"]),
     "--run-log-limit": ("EXECD_RUN_LOG_LIMIT", ["0", "1G"]),
+    "--browser": ("EXECD_BROWSER", ["on", "later"]),
+    "--browser-size": ("EXECD_BROWSER_SIZE", ["800", "800x", "1x1", "800x99999", "-800x600"]),
+    "--browser-program": ("EXECD_BROWSER_PROGRAM", ["chromium"]),
+    "--browser-profile": ("EXECD_BROWSER_PROFILE", ["profile"]),
+    "--browser-flags": ("EXECD_BROWSER_FLAGS", ["x", "--a b"]),
+    "--browser-user": ("EXECD_BROWSER_USER", []),
+    "--recordings": ("EXECD_RECORDINGS", ["here"]),
+    "--recording-limit": ("EXECD_RECORDING_LIMIT", ["0", "1G"]),
+    "--recording-age": ("EXECD_RECORDING_AGE", ["old", "-1s"]),
     "--cgroups": ("EXECD_CGROUPS", ["on", "v2"]),
     "--lifecycle": ("EXECD_LIFECYCLE", ["maybe", "2", "ON "]),
     "--exit-with-last-claim": ("EXECD_EXIT_WITH_LAST_CLAIM", ["yes!", "-1"]),
@@ -466,6 +475,50 @@ def lines_come_without_their_ends(start):
     one = start("strip")
     events = one.command("printf 'a\\nb\\n'", headers=[("User-Agent", "OpenSandbox-Python-SDK/1.1.1")])
     assert [event["text"] for event in events if event["type"] == "stdout"] == ["a", "b"]
+
+
+@effect("--browser")
+def there_is_no_browser(start):
+    one = start("off")
+    assert one.call("GET", "/execd/v1/browser").json()["mode"] == "off"
+    assert one.call("GET", "/json/version").status == 503
+
+
+@effect("--browser-size")
+def the_desktop_has_this_size(start):
+    told = start("640x480").call("GET", "/execd/v1/browser").json()
+    assert (told["width"], told["height"]) == (640, 480)
+
+
+@effect("--browser-program")
+def this_program_is_the_browser(start):
+    assert "/nowhere/chromium is not installed" in start("/nowhere/chromium").call("GET", "/json/version").text
+
+
+@effect("--browser-profile", "--recordings")
+def the_desktop_keeps_its_files_there(start, room, name):
+    told = start(f"{room}/kept").call("GET", "/execd/v1/browser").json()
+    assert told["recordings" if "RECORDINGS" in name.upper() else "profile"] == f"{room}/kept"
+
+
+@effect("--browser-flags")
+def chromium_gets_more_flags(start):
+    assert start(" --lang=de  --mute-audio").call("GET", "/execd/v1/browser").json()["flags"] == ["--lang=de", "--mute-audio"]
+
+
+@effect("--browser-user")
+def the_desktop_belongs_to_this_account(start):
+    assert "no-such-account" in start("no-such-account").call("GET", "/json/version").text
+
+
+@effect("--recording-limit")
+def recordings_take_so_much(start):
+    assert start("1048576").call("GET", "/execd/v1/browser").json()["recording_limit"] == 1048576
+
+
+@effect("--recording-age")
+def recordings_stay_so_long(start):
+    assert start("90m").call("GET", "/execd/v1/browser").json()["recording_age_s"] == 5400
 
 
 @effect("--jupyter-host", "--jupyter-token", "--jupyter-idle-poll-interval")

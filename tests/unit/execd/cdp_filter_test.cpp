@@ -44,7 +44,7 @@ TEST(cdp_filter, messages_pass_unchanged_at_any_chunking) {
     std::string all;
     for (int i = 0; i < 60; ++i) {
         std::string text(random() % 300, 'a');
-        if (i % 10 == 0) text.resize(70'000 + random() % 1000, 'b');  // more than is looked at
+        if (i == 30) text.resize(70'000 + random() % 1000, 'b');  // more than is looked at
         if (i % 7 == 0) {
             all += frame(WsOpcode::text, text, false);
             all += frame(WsOpcode::continuation, R"({"method":"Page.enable"})", false);
