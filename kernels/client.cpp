@@ -154,6 +154,7 @@ Task<void> KernelClient::mend(Channel channel) {
     bool const alone = !mine.ended;  // libzmq does not try again
     mine.ended = true;
     bool const whole = co_await drained(channel);
+    if (leaving_ && !failed_) co_return;  // a kernel that ends closes its connections as it goes
     if (failed_) {
         // Or libzmq would knock for ever where nobody is.
         for (std::size_t i = 0; i < kChannels && channel == Channel::iopub; ++i)

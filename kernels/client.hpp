@@ -85,6 +85,8 @@ class KernelClient {
     /// True when the kernel's heartbeat answered in time.
     [[nodiscard]] Task<bool> beat(Deadline deadline);
 
+    /// The kernel was told to end: a connection that ends is not made anew.
+    void expect_end() { leaving_ = true; }
     /// No reply will come any more (the process ended, the context closes).
     void fail_pending(Error const& why);
     [[nodiscard]] Task<void> close(Deadline deadline);
@@ -147,6 +149,7 @@ class KernelClient {
     Event changed_;
     bool iopub_live_ = false;
     bool have_info_ = false;
+    bool leaving_ = false;
     bool closing_ = false;
     std::uint64_t beats_ = 0;
     Json info_;

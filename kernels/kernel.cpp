@@ -143,6 +143,7 @@ Task<Result<void>> Kernel::interrupt() {
 Task<void> Kernel::end(Duration grace) {
     ending_ = true;
     if (!dead_ && grace > Duration::zero()) {
+        client_.expect_end();
         // A busy kernel answers on control only when its interpreter lets it: the deadline is the same for
         // both.
         auto const sent =

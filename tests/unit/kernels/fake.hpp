@@ -14,7 +14,7 @@ class FakeSpecs {
     FakeSpecs() {
         auto const script = std::filesystem::path(__FILE__).parent_path() / "fake_kernel.py";
         for (std::string const how :
-             {"", "late", "die_at_start", "silent", "stubborn", "once", "port_lost"}) {
+             {"", "late", "die_at_start", "silent", "stubborn", "once", "port_lost", "lingering"}) {
             Json const spec = {{"argv", {test_python(), script.string(), "{connection_file}", how}},
                                {"language", "fake" + how},
                                {"display_name", "Fake"}};

@@ -198,5 +198,9 @@ while True:
             publish("status", {"execution_state": "idle"}, header)
         elif kind == "shutdown_request" and HOW != "stubborn":
             sock.send_multipart([ident, *frames("shutdown_reply", content, header)])
+            if HOW == "lingering":  # as ipykernel: its channels close one after the other, then it ends
+                shell.close(0)
+                iopub.close(0)
+                time.sleep(0.6)
             time.sleep(0.05)
             sys.exit(0)

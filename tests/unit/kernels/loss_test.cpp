@@ -52,6 +52,23 @@ Json cell(std::string code) {
     return {{"code", std::move(code)}, {"silent", false}, {"store_history", false}};
 }
 
+// It closes its channels one after the other and takes its time: nothing of that is to be mended.
+TEST_F(Loss, AKernelThatIsToldToEndIsNotMadeAnew) {
+    auto const dir = RuntimeDir::create("/tmp");
+    ASSERT_TRUE(dir);
+    auto const specs = run(contexts_.kernelspecs());
+    auto spec = (*specs)->find("fakelingering");
+    ASSERT_TRUE(spec);
+    auto const env = contexts_.options().env;
+    std::string const here = std::filesystem::current_path();
+    auto made = run(
+        start_cold(loop_, executions_, std::make_shared<ZmqContext>(), **dir, *spec, {here, env, {}, {}}));
+    ASSERT_TRUE(made);
+    ASSERT_TRUE(run((*made)->connect(in(20))));
+    run((*made)->end(10s));
+    EXPECT_EQ((*made)->client().counts().reconnects, 0U);
+}
+
 // libzmq gives a connection up for good over such a message.
 TEST_F(Loss, AMessageOverTheLimitOfAFrameCostsOnlyItself) {
     auto const dir = RuntimeDir::create("/tmp");
