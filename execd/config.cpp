@@ -302,9 +302,10 @@ Result<void> set_switch(Config& c, std::string const& v) {
     return {};
 }
 
-Result<void> check_url(Config&, std::string const& v) {
+Result<void> set_jupyter_host(Config& c, std::string const& v) {
     if (!v.empty() && !v.starts_with("http://") && !v.starts_with("https://"))
         return wrong("expected a URL that begins with http:// or https://");
+    c.kernels_may_come = !v.empty();
     return {};
 }
 
@@ -501,8 +502,9 @@ constexpr Option kOptions[] = {
       "client's SDK expects"},
      set_terminators},
     {{"jupyter-host", "JUPYTER_HOST", "URL", "",
-      "accepted for compatibility: kernels are driven directly, without a Jupyter Server"},
-     check_url},
+      "that server is not used (kernels are driven directly), but where one is named POST /code/context "
+      "waits for kernels that are still being installed"},
+     set_jupyter_host},
     {{"jupyter-token", "JUPYTER_TOKEN", "TEXT", "", "accepted for compatibility, see --jupyter-host"},
      ignore},
     {{"jupyter-idle-poll-interval", "EXECD_JUPYTER_IDLE_POLL_INTERVAL", "DURATION", "100ms",

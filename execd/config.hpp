@@ -70,6 +70,7 @@ struct Config {
     bool lifecycle = true;  // clients may create sandboxes (claims) here
     bool exit_with_last_claim = false;
     bool runtime_init = false;  // POST /internal/init is served
+    bool kernels_may_come = false;  // an image of OpenSandbox's, which installs them while it starts
     BrowserConfig browser{};
 };
 

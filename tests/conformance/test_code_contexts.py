@@ -245,8 +245,10 @@ def test_a_context_whose_client_left_is_not_kept(fresh_daemon):
     assert set(listed(one).values()) == {"python"}
 
 
-def test_a_kernel_that_is_still_being_installed_is_waited_for(fresh_daemon):
-    one = fresh_daemon(env={"JUPYTER_HOST": "http://127.0.0.1:44771"})
+@pytest.mark.parametrize("how", [{"env": {"JUPYTER_HOST": "http://127.0.0.1:44771"}},
+                                 {"args": ["-jupyter-host=http://127.0.0.1:44771"]}], ids=["variable", "flag"])
+def test_a_kernel_that_is_still_being_installed_is_waited_for(fresh_daemon, how):
+    one = fresh_daemon(**how)
     with one.wire() as wire, one.wire() as leaver:
         ask(wire, "java")
         ask(leaver, "java")

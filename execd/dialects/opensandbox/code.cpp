@@ -217,9 +217,7 @@ Task<Result<Answer>> run_code(Services& services, Call& call) {
 /// every other error, the answer is known at once.
 Task<Result<std::shared_ptr<kernels::Context>>> create_when_installed(Services& services,
                                                                       kernels::ContextSpec spec) {
-    auto const& env = services.contexts->options().env;
-    auto const server = env.find("JUPYTER_HOST");
-    bool const may_come = server != env.end() && !server->second.empty();
+    bool const may_come = services.config.kernels_may_come;
     Clock& clock = services.loop.clock();
     Deadline const end = Deadline::in(clock, kInstallTime);
     for (Duration pause = kFirstPause;; pause = std::min(pause * 3 / 2, kLongestPause)) {
