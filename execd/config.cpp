@@ -490,6 +490,9 @@ constexpr Option kOptions[] = {
      [](Config& c, std::string const& v) {
          return set_number<std::uint64_t, &Config::upload_limit>(c, v, 1, 1ULL << 62);
      }},
+    {{"slow-request", "EXECD_SLOW_REQUEST", "DURATION", "5s",
+      "log requests whose answer took longer to begin; 0: none"},
+     set_duration<&Config::slow_request>},
     {{"drain-timeout", "EXECD_DRAIN_TIMEOUT", "DURATION", "10s",
       "how long SIGTERM waits for running requests"},
      set_duration<&Config::drain>},

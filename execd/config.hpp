@@ -51,6 +51,7 @@ struct Config {
     std::string envs_file;
     bool envs_file_defaulted = true;
     Duration drain = std::chrono::seconds(10);
+    Duration slow_request = std::chrono::seconds(5);  // 0: none is logged as slow
     Duration stream_tail = Duration::zero();  // how long a finished event stream stays open
     LineTerminators line_terminators = LineTerminators::by_client;
     std::size_t max_connections = 20'000;

@@ -234,6 +234,7 @@ Result<void> Daemon::build_routes() {
 Result<void> Daemon::listen() {
     http::Limits limits;
     limits.connections = config_.max_connections;
+    limits.slow = config_.slow_request;
     // One client cannot take every place; behind an ingress all clients are one address, so it is no small
     // share.
     limits.connections_per_client = config_.max_connections - config_.max_connections / 5;
@@ -258,6 +259,7 @@ Result<void> Daemon::start() {
     // A protected daemon that nobody could ever enter is a mistake to be seen now.
     if (auto const& problem = authorization_.authenticator().problem(); !problem.empty())
         return fail(Code::invalid_argument, "", problem);
+    services_.lag = &lag_;
     services_.executions = &executions_;
     services_.sessions = &sessions_;
     services_.terminals = &terminals_;

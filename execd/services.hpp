@@ -38,6 +38,7 @@ class Router;
 }  // namespace execd::http
 
 namespace execd {
+class LagProbe;
 
 /// The state of what was configured eagerly, for readiness and `doctor`.
 struct Readiness {
@@ -65,6 +66,7 @@ struct Services {
     browser_proxy::Supervisor* browser = nullptr;  // null: switched off
     http::Server* server = nullptr;
     http::Router const* router = nullptr;
+    LagProbe const* lag = nullptr;
     unsigned short main_port = 0;  // bound port of the first TCP listener
     std::vector<unsigned short> own_ports{};
 

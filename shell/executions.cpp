@@ -243,6 +243,7 @@ std::vector<ExecutionEvent> Executions::events_after(std::uint64_t after) const 
 
 void Executions::on_ended(Execution& execution) {
     --running_;
+    ++endings_[execution.verdict()->kind()];
     Entry& entry = by_id_.at(execution.id());
     entry.ended = finished_.insert(finished_.end(), &execution);
     entry.memory = execution.journal().memory_bytes();

@@ -5,6 +5,7 @@
 #pragma once
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -107,6 +108,8 @@ class Executions {
     /// Forgets a finished one. False when unknown or running.
     bool remove(std::string_view id);
     [[nodiscard]] std::size_t running() const { return running_; }
+    /// How many have ended since the start, by Verdict::kind().
+    [[nodiscard]] std::map<std::string_view, std::uint64_t> const& endings() const { return endings_; }
     [[nodiscard]] std::size_t size() const { return by_id_.size(); }
 
     /// Events with a number above `after`, oldest first. What was dropped shows as a jump in the numbers.
@@ -151,6 +154,7 @@ class Executions {
     std::list<Execution*> finished_;  // as ended
     std::size_t finished_memory_ = 0;
     std::size_t running_ = 0;
+    std::map<std::string_view, std::uint64_t> endings_;
     std::unordered_map<std::string, std::string> starting_;  // id -> digest
     Event starting_event_;
     std::unordered_map<std::string, std::shared_ptr<Owner>> owners_;

@@ -21,6 +21,16 @@ constexpr std::size_t kLargeRead = 512U << 10;  // one read of a large body
 // them.
 constexpr auto kRest = std::chrono::seconds(1);
 
+/// What a client may call its request: it goes into our log and back to the client.
+bool is_request_id(std::string_view text) {
+    constexpr std::size_t kLongest = 128;
+    auto const plain = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+               c == '_' || c == '.' || c == ':';
+    };
+    return !text.empty() && text.size() <= kLongest && std::all_of(text.begin(), text.end(), plain);
+}
+
 std::size_t beyond_first(std::size_t size) { return size > kFirstBuffer ? size - kFirstBuffer : 0; }
 }  // namespace
 
@@ -38,6 +48,7 @@ Connection::Connection(Server& server, UniqueFd fd, int family, ListenerInfo con
       held_(&server.budget_, peer_),
       token_(kConnections) {
     stream_.charge_to(&server.budget_, peer_);
+    stream_.count_on(server.traffic_);
     server_.live_.insert(this);
     ++server_.per_client_[peer_];
 }
@@ -182,6 +193,7 @@ void Connection::peer_left(bool orderly) {
 // Always false: nothing more is read from a connection whose next head was refused.
 Task<bool> Connection::refuse_head(unsigned status, std::string_view why) {
     head_ = Head();
+    request_id_ = server_.next_request_id();
     Answer answer = server_.router_->owner("/")->bad_request({status, std::string(why)});
     keep_ = false;
     co_await send(Call(), answer);
@@ -259,6 +271,12 @@ Task<bool> Connection::serve() {
     keep_ = true;
     head_only_ = false;
     Call call;
+    call_ = &call;
+    struct Forget {
+        Call*& call;
+        ~Forget() { call = nullptr; }
+    } const forget{call_};
+    began_ = server_.loop_->clock().now();
     call.head = &head_;
     call.listener = &listener_;
     call.loop = server_.loop_;
@@ -299,10 +317,15 @@ std::optional<Answer> Connection::at_once(Call& call) {
 std::optional<Answer> Connection::resolve(Call& call) {
     if (auto fault = parse_head(head_)) {
         ++server_.counters_.bad_heads;
+        request_id_ = server_.next_request_id();
         keep_ = false;  // where the next request would begin is unknown
         Dialect* owner = server_.router_->owner(head_.path.empty() ? "/" : head_.path);
+        call.dialect = owner;
         return owner->bad_request(*fault);
     }
+    auto const theirs = head_.find("X-Request-ID");
+    request_id_ = theirs && is_request_id(*theirs) ? std::string(*theirs) : server_.next_request_id();
+    call.request_id = request_id_;
     head_only_ = head_.method == "HEAD";
     call.path = head_.path;
     for (auto const& stage : server_.stages_) stage(call);
@@ -352,10 +375,10 @@ Task<bool> Connection::serve_waiting(Call& call) {
     } catch (boost::system::system_error const& e) {
         broke = true;
         if (e.code() != asio::error::operation_aborted)
-            log::error("http.handler_exception", {{"operation", call.row->operation_id}, {"what", e.what()}});
+            log::error("http.handler_exception", {{"request_id", request_id_}, {"operation", call.row->operation_id}, {"what", e.what()}});
     } catch (std::exception const& e) {
         broke = true;
-        log::error("http.handler_exception", {{"operation", call.row->operation_id}, {"what", e.what()}});
+        log::error("http.handler_exception", {{"request_id", request_id_}, {"operation", call.row->operation_id}, {"what", e.what()}});
     }
     running_ = nullptr;
     if (sent) {

@@ -81,6 +81,8 @@ class Connection {
     Task<bool> finish_body();
     Task<void> linger();
     void render_head(Answer const& answer, std::optional<std::uint64_t> length, bool chunked);
+    /// The first byte of an answer is about to leave: counted, and logged where it failed or was slow.
+    void answered(Answer const& answer);
 
     Server& server_;
     ListenerInfo const& listener_;
@@ -100,6 +102,9 @@ class Connection {
     Event watch_done_;
     asio::cancellation_signal stop_handler_;
     Call* running_ = nullptr;   // the call whose handler waits
+    Call* call_ = nullptr;      // the call that is being answered
+    TimePoint began_{};         // its head was complete
+    std::string request_id_;    // what the client called it, or we
     Answer answer_;             // what it returned
     bool peer_gone_ = false;    // nothing can be sent any more
     bool peer_closed_ = false;  // its sending side ended in order: it may still read

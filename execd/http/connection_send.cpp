@@ -28,6 +28,8 @@ std::string const& date_line() {
     return line;
 }
 
+constexpr std::string_view kRequestId = "X-Request-Id";
+
 bool bodiless(unsigned status) { return status < 200 || status == 204 || status == 304; }
 
 iovec piece_of(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
@@ -49,6 +51,12 @@ void Connection::render_head(Answer const& answer, std::optional<std::uint64_t> 
         out_ += value;
         out_ += "\r\n";
     }
+    if (answer.headers.find(kRequestId) == nullptr) {
+        out_ += kRequestId;
+        out_ += ": ";
+        out_ += request_id_;
+        out_ += "\r\n";
+    }
     if (chunked) {
         out_ += "Transfer-Encoding: chunked\r\n";
     } else if (length && !bodiless(answer.status)) {
@@ -63,6 +71,26 @@ void Connection::render_head(Answer const& answer, std::optional<std::uint64_t> 
             out_ += "Connection: keep-alive\r\n";
     }
     out_ += "\r\n";
+}
+
+void Connection::answered(Answer const& answer) {
+    if (call_ == nullptr || call_->dialect == nullptr) return;  // a head that nobody could read
+    Call const& call = *std::exchange(call_, nullptr);
+    Duration const took = server_.loop_->clock().now() - began_;
+    server_.figures_[call.dialect].add(answer.status, took);
+    bool const slow = server_.limits_.slow > Duration::zero() && took > server_.limits_.slow;
+    bool const ours = answer.status >= 500;
+    if (answer.status < 400 && !slow) return;
+    // Neither path nor query: they may carry what is nobody's business.
+    auto const* const id = answer.headers.find(kRequestId);
+    log::write(ours || slow ? log::Level::warn : log::Level::info, slow ? "http.slow" : "http.failed",
+               {{"request_id", id != nullptr ? *id : request_id_},
+                {"dialect", call.dialect->name()},
+                {"operation", call.row != nullptr ? std::string_view(call.row->operation_id) : "none"},
+                {"method", head_.method},
+                {"status", answer.status},
+                {"ms", std::chrono::duration<double, std::milli>(took).count()},
+                {"peer", peer_}});
 }
 
 // Everything but streams. False when the connection cannot be used any more.
@@ -89,6 +117,7 @@ Task<bool> Connection::send(Call const& call, Answer& answer) {
         out_ += body;
         body = {};
     }
+    answered(answer);
     iovec pieces[2] = {piece_of(out_), piece_of(body)};
     auto sent = stream_.try_write(std::span(pieces, body.empty() ? 1 : 2));
     if (sent && *sent == out_.size() + body.size()) co_return true;
@@ -141,10 +170,12 @@ Task<bool> Connection::send_file(Call const& call, Answer& answer) {
             keep_ = false;
             co_return co_await send(call, failed);
         }
+        answered(answer);
         if (auto const out = co_await stream_.write(out_, server_.limits_.write_stall); out) co_return true;
         peer_gone_ = true;
         co_return false;
     }
+    answered(answer);
     auto sent = co_await stream_.write(out_, server_.limits_.write_stall);
     if (sent)
         sent =
@@ -178,7 +209,9 @@ Task<bool> Connection::produce(Call& call, Answer& answer, bool& sent) {
         if (writer.committed()) peer_gone_ = true;
     } else if (writer.committed()) {
         log::warn("http.stream_failed",
-                  {{"operation", call.row->operation_id}, {"error", result.error().message()}});
+                  {{"request_id", request_id_},
+                   {"operation", call.row->operation_id},
+                   {"error", result.error().message()}});
     }
     if (!writer.committed()) answer_ = error_answer(result.error(), call);
     co_return false;
@@ -212,6 +245,7 @@ Task<Result<void>> Connection::ChunkWriter::send_pieces(std::string_view more, b
         if (open_ended && !chunked_)
             connection_.keep_ = false;  // HTTP/1.0: the end of the connection ends it
         connection_.render_head(answer_, answer_.known_length, chunked_);
+        connection_.answered(answer_);
         head = connection_.out_;
         committed_ = true;
     }

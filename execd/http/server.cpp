@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "base/fault.hpp"
+#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "execd/http/connection.hpp"
 
@@ -51,7 +52,11 @@ Server::Server(Loop& loop, Router const& router, Limits limits, Authorize author
       authorize_(std::move(authorize)),
       stages_(std::move(stages)),
       budget_(limits.buffered, limits.buffered_per_client),
-      scope_(loop, "http") {}
+      scope_(loop, "http"),
+      traffic_(std::make_shared<Traffic>()),
+      process_id_(random_hex(4) + "-") {}
+
+std::string Server::next_request_id() { return process_id_ + std::to_string(counters_.requests); }
 
 Server::~Server() {
     for (auto const& listener : listeners_)
@@ -183,6 +188,7 @@ void Server::accepted(UniqueFd fd, int family, ListenerInfo const& listener) {
         live_.size() > limits_.connections || connection->of_its_client() > limits_.connections_per_client;
     if (over) {
         ++counters_.refused;
+        log::warn("http.too_many_connections", {{"connections", live_.size()}});
         connection->refuse(busy());
         return;
     }

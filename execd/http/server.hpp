@@ -15,6 +15,7 @@
 #include "base/loop.hpp"
 #include "base/scope.hpp"
 #include "execd/http/byte_budget.hpp"
+#include "execd/http/request_figures.hpp"
 #include "execd/http/route.hpp"
 
 namespace execd::http {
@@ -35,6 +36,8 @@ struct Limits {
     std::size_t connections_per_client = 16'000;
     std::uint64_t buffered = 256U << 20;             // bytes held in memory over all connections
     std::uint64_t buffered_per_client = 128U << 20;  // and over those of one client address
+    /// A first byte that took longer is a line in the log; zero: none is.
+    Duration slow = std::chrono::seconds(5);
 };
 
 /// May rewrite `call.path` and `call.mount` (a proxy to ourselves) or answer by itself (a proxy to another
@@ -50,6 +53,7 @@ struct Counters {
 };
 
 class Connection;
+struct Traffic;
 
 class Server {
   public:
@@ -74,6 +78,9 @@ class Server {
     void adopt(UniqueFd fd, int family, ListenerInfo const& listener);
 
     [[nodiscard]] Counters const& counters() const { return counters_; }
+    [[nodiscard]] FiguresByDialect const& figures() const { return figures_; }
+    /// Bytes of clients' connections, upgraded ones too.
+    [[nodiscard]] Traffic const& traffic() const { return *traffic_; }
     [[nodiscard]] ByteBudget const& budget() const { return budget_; }
     [[nodiscard]] std::size_t connections() const { return live_.size(); }
     [[nodiscard]] std::list<ListenerInfo> const& listeners() const { return infos_; }
@@ -84,6 +91,8 @@ class Server {
     Task<void> accept_loop(Listener& listener);
     void accepted(UniqueFd fd, int family, ListenerInfo const& listener);
     Result<ListenerInfo> add_listener(UniqueFd fd, int family, ListenerInfo info);
+    /// "<this process>-<number>": what a request is called that brought no name.
+    [[nodiscard]] std::string next_request_id();
 
     Loop* loop_;
     Router const* router_;
@@ -97,6 +106,9 @@ class Server {
     std::set<Connection*> live_;
     std::map<std::string, std::size_t> per_client_;
     Counters counters_;
+    FiguresByDialect figures_;
+    std::shared_ptr<Traffic> traffic_;
+    std::string process_id_;
     bool draining_ = false;
     bool cut_ = false;
 };

@@ -116,6 +116,7 @@ Task<Result<std::size_t>> Stream::read_some(std::span<char> into, Deadline deadl
         auto [ec, n] = co_await socket_.async_read_some(asio::buffer(into.data(), into.size()), kAsTuple);
         if (ec == asio::error::eof) co_return std::size_t{0};
         if (ec) co_return failure_of(ec, false, "read");
+        if (traffic_) traffic_->received += n;
         co_return n;
     }
     OpDeadline limit(co_await asio::this_coro::cancellation_state, loop_->clock(), deadline);
@@ -123,14 +124,16 @@ Task<Result<std::size_t>> Stream::read_some(std::span<char> into, Deadline deadl
                                                     asio::bind_cancellation_slot(limit.slot(), kAsTuple));
     if (ec == asio::error::eof) co_return std::size_t{0};
     if (ec) co_return failure_of(ec, limit.expired(), "read");
+    if (traffic_) traffic_->received += n;
     co_return n;
 }
 
 void Stream::start_read(std::span<char> into, std::function<void(Result<std::size_t>)> done) {
     socket_.async_read_some(asio::buffer(into.data(), into.size()),
-                            [done = std::move(done)](boost::system::error_code ec, std::size_t n) {
+                            [done = std::move(done), traffic = traffic_](boost::system::error_code ec, std::size_t n) {
                                 if (ec == asio::error::eof) return done(std::size_t{0});
                                 if (ec) return done(failure_of(ec, false, "read"));
+                                if (traffic) traffic->received += n;
                                 done(n);
                             });
 }
@@ -145,6 +148,7 @@ Result<std::size_t> Stream::try_read(std::span<char> into, bool& would_block) {
     if (int const e = fault::hit("http.read")) return io_failure("read", e);
     for (;;) {
         ssize_t const n = ::recv(native(), into.data(), into.size(), MSG_DONTWAIT);
+        if (n > 0 && traffic_) traffic_->received += static_cast<std::size_t>(n);
         if (n >= 0) return static_cast<std::size_t>(n);
         if (errno == EINTR) continue;
         if (errno == EAGAIN) {
@@ -162,6 +166,7 @@ Result<std::size_t> Stream::try_write(std::span<iovec const> pieces) {
     message.msg_iovlen = std::min<std::size_t>(pieces.size(), 64);
     for (;;) {
         ssize_t const n = ::sendmsg(native(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0 && traffic_) traffic_->sent += static_cast<std::size_t>(n);
         if (n >= 0) return static_cast<std::size_t>(n);
         if (errno == EINTR) continue;
         if (errno == EAGAIN) return std::size_t{0};
@@ -267,6 +272,7 @@ Task<Result<void>> Stream::send_file(int file, std::uint64_t offset, std::uint64
         offset += turn.sent;
         length -= turn.sent;
         taken_ += turn.sent;
+        if (traffic_) traffic_->sent += turn.sent;
         if (length == 0) break;
         if (turn.shrank) co_return fail(Code::io, "sendfile", "the file became shorter while it was sent");
         if (turn.err == EAGAIN) {

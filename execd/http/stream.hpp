@@ -23,6 +23,12 @@
 
 namespace execd::http {
 
+/// Bytes that went through streams, for figures.
+struct Traffic {
+    std::uint64_t received = 0;
+    std::uint64_t sent = 0;
+};
+
 class Stream {
   public:
     static constexpr std::uint64_t kLeastRate = 100;  // bytes a second
@@ -63,6 +69,8 @@ class Stream {
         budget_ = budget;
         client_ = client;
     }
+    /// Where this stream's bytes are counted from now on.
+    void count_on(std::shared_ptr<Traffic> traffic) { traffic_ = std::move(traffic); }
     [[nodiscard]] ByteBudget* budget() const { return budget_; }
     [[nodiscard]] std::string_view client() const { return client_; }
 
@@ -88,6 +96,7 @@ class Stream {
     Duration late_{};          // how far a slow reader is behind kLeastRate
     ByteBudget* budget_ = nullptr;
     std::string_view client_;
+    std::shared_ptr<Traffic> traffic_;  // null: not counted
     ledger::Token token_;
 };
 

@@ -55,6 +55,7 @@ FLAGS = {
     "--runtime-init": ("EXECD_RUNTIME_INIT", ["2", "maybe"]),
     "--max-connections": ("EXECD_MAX_CONNECTIONS", ["0", "-5", "many"]),
     "--upload-limit": ("EXECD_UPLOAD_LIMIT", ["0", "1G", "-1"]),
+    "--slow-request": ("EXECD_SLOW_REQUEST", ["soon", "-1s"]),
     "--drain-timeout": ("EXECD_DRAIN_TIMEOUT", ["soon", "-1s", "5 minutes"]),
     "--graceful-shutdown-timeout": ("EXECD_API_GRACE_SHUTDOWN", ["soon", "1x"]),
     "--line-terminators": ("EXECD_LINE_TERMINATORS", ["yes", "KEEP"]),
@@ -449,6 +450,19 @@ def a_larger_upload_is_413(start, room):
     assert one.call("POST", "/files/upload", body=body(100), headers=form).status == 200
     assert one.call("POST", "/files/upload", body=body(5000), headers=form).status == 413
     assert (room / "f").stat().st_size == 100
+
+
+@effect("--slow-request")
+def it_says_what_is_slow(start):
+    one = start("1ms")
+    waits = {"shell": "sleep 0.05", "wait_ms": 20000}
+    assert one.call("POST", "/execd/v1/executions", json=waits).status == 201
+    assert one.wait_event("http.slow")["ms"] > 1
+    one = start("100s")
+    assert one.call("POST", "/execd/v1/executions", json=waits).status == 201
+    assert one.call("GET", "/execd/v1/no-such-route").status == 404
+    one.wait_event("http.failed")  # whatever came before it is in the log too
+    assert not [event for event in one.events() if event.get("event") == "http.slow"]
 
 
 @effect("--drain-timeout")

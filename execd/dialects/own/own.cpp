@@ -9,6 +9,7 @@
 #include "execd/dialects/own/contexts.hpp"
 #include "execd/dialects/own/executions.hpp"
 #include "execd/dialects/own/files_rows.hpp"
+#include "execd/dialects/own/metrics.hpp"
 #include "execd/dialects/own/screen.hpp"
 
 namespace execd::own {
@@ -103,7 +104,8 @@ std::vector<http::Row> rows(Services& services) {
     row.sync = [readiness = &services.readiness](http::Call& call) { return ready(*readiness, call); };
     out.push_back(row);
     for (auto* const more :
-         {contexts_rows, runs_rows, file_rows, execution_rows, screen_rows, event_rows, browser_rows})
+         {contexts_rows, runs_rows, file_rows, execution_rows, screen_rows, event_rows, browser_rows,
+          metrics_rows})
         for (auto& each : more(services)) out.push_back(std::move(each));
     return out;
 }
