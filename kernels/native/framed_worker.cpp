@@ -1,6 +1,7 @@
 // Workers that speak frames (python.py, node.js). A frame is one letter, the length of what follows (4 bytes,
-// little endian), and that: 'o' and 'e' are text of stdout and stderr, 'j' is JSON, 'd' says that what lies
-// in the pipes of fd 1 and 2 comes before what follows.
+// little endian), and that: 'o' and 'e' are text of stdout and stderr, 'j' is JSON, 'J' the first, 'c' another
+// and 'l' the last piece of a long one (each goes out whole or not at all, whatever breaks its sender off), 'd'
+// says that what lies in the pipes of fd 1 and 2 comes before what follows.
 //
 // In the worker fd 1 and 2 are pipes (what child processes and libraries write), 3 brings requests, 4 takes
 // events.
@@ -58,6 +59,7 @@ class FramedWorker final : public Worker {
     void read_output(bool is_stderr);
     void read_events();
     void take(char kind, std::string_view body);
+    void take_text(std::string_view body);
     void take_json(Json event);
     void unreadable(std::string_view body);
     void add_text(bool is_stderr, std::string_view bytes);
@@ -74,6 +76,7 @@ class FramedWorker final : public Worker {
     Output out_, err_;
     UniqueFd requests_, events_, force_;
     std::string pending_;  // bytes of an unfinished frame
+    std::string json_;     // pieces of an unfinished event
     std::string text_;     // bytes of adjacent stream frames
     bool text_is_err_ = false;
     std::array<Utf8Decoder, 2> framed_;  // of stream frames: a character may be cut between two
@@ -126,6 +129,7 @@ void FramedWorker::start() {
     refusal_.clear();
     ready_ = false;
     pending_.clear();
+    json_.clear();
     text_.clear();
     framed_ = {};
     spawn(child);
@@ -215,7 +219,7 @@ void FramedWorker::read_events() {
         std::string_view left = pending_;
         while (left.size() >= kHead) {
             std::size_t const size = length_of(left);
-            if (size > kMaxFrame || std::string_view("oejd").find(left[0]) == std::string_view::npos) {
+            if (size > kMaxFrame || std::string_view("oejJcld").find(left[0]) == std::string_view::npos) {
                 kill_all();  // somebody else wrote into our pipe
                 ended_ = Ending{"the cell wrote into the kernel's private descriptors", 1};
                 left = {};
@@ -239,6 +243,18 @@ void FramedWorker::take(char kind, std::string_view body) {
         read_output(true);
         return;
     }
+    if (kind == 'J') json_.clear();  // one whose sender was broken off has no last piece
+    if (kind == 'J' || kind == 'c' || kind == 'l') {
+        if (json_.size() + body.size() > kMaxFrame) return;
+        json_ += body;
+        if (kind != 'l') return;
+        take_text(std::exchange(json_, {}));
+    } else {
+        take_text(body);
+    }
+}
+
+void FramedWorker::take_text(std::string_view body) {
     auto json = parse_json(body);
     if (json && json->is_object()) return take_json(*std::move(json));
     unreadable(body);

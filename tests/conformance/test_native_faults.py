@@ -107,7 +107,12 @@ def test_a_flood_is_whole_and_takes_no_memory(kernel):
     works(kernel)
 
 
-@pytest.mark.parametrize("code", [LOOP, SHORT], ids=["loop", "short"])
+# Each is more than a pipe takes at once: the interrupt comes between two of its pieces.
+SHOW = {"bash": "while :; do printf '%300000d' 1; done", "python3": "while True: display('x' * 300_000)",
+        "node": "for (;;) display('x'.repeat(300_000))"}
+
+
+@pytest.mark.parametrize("code", [LOOP, SHORT, SHOW], ids=["loop", "short", "show"])
 def test_an_interrupt_at_any_instant_ends_the_cell_and_nothing_else(kernel, code):
     set_, get = {"bash": ("k=7", "echo $k"), "python3": ("k = 7", "print(k)"), "node": ("k = 7", "console.log(k)")}[kernel.name]
     kernel.run(set_)

@@ -33,15 +33,19 @@ function writeAll(fd, data) {
     }
   }
 }
-function send(kind, body) {
-  const data = Buffer.isBuffer(body) ? body : Buffer.from(body)
+function send(kind, data) {
   const head = Buffer.allocUnsafe(5)
   head.write(kind, 0, 'latin1')
   head.writeUInt32LE(data.length, 1)
-  writeAll(4, data.length < 65536 ? Buffer.concat([head, data]) : head)
-  if (data.length >= 65536) writeAll(4, data)
+  writeAll(4, Buffer.concat([head, data]))
 }
-const event = values => send('j', JSON.stringify(values))
+function event(values) {
+  const data = Buffer.from(JSON.stringify(values))
+  if (data.length <= kMaxPiece) return send('j', data)
+  for (let at = 0; at < data.length; at += kMaxPiece) {
+    send(at === 0 ? 'J' : at + kMaxPiece < data.length ? 'c' : 'l', data.subarray(at, at + kMaxPiece))
+  }
+}
 
 // ---- streams
 
@@ -74,7 +78,7 @@ for (const name of ['spawnSync', 'execSync', 'execFileSync']) {
     try {
       return real.apply(this, args)
     } finally {
-      send('d', '')
+      send('d', Buffer.alloc(0))
     }
   }
 }
