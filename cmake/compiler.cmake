@@ -47,6 +47,11 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_link_options(-Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
 endif()
 
+if(EXECD_COVERAGE)
+  add_compile_options(--coverage)
+  add_link_options(--coverage)
+endif()
+
 if(EXECD_SANITIZE)
   add_compile_options(-fsanitize=${EXECD_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${EXECD_SANITIZE})
