@@ -88,6 +88,7 @@ std::string const* Cgroup::directory(std::string_view controller) const {
 
 bool Cgroup::kill() {
     if (auto const* v2 = directory("")) {
+        killed_ = true;
         if (write_file(*v2 + "/cgroup.kill", "1")) return true;
     }
     return false;

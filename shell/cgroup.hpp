@@ -72,6 +72,7 @@ class Cgroup {
     UniqueFd spawn_dir_;
     std::vector<std::string> not_enforced_;
     bool plain_ = false;
+    bool killed_ = false;  // since Linux 6.14 a child that is made right in such a group is killed at once
     std::weak_ptr<Ready> ready_;  // where a plain one goes when nobody uses it any more
 };
 

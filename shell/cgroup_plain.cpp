@@ -39,7 +39,7 @@ bool Cgroup::populated() const {
 /// An empty one is ready for the next execution. False: it must be removed.
 bool Cgroup::go_back() {
     auto const ready = ready_.lock();
-    if (!ready || places_.empty() || populated()) return false;
+    if (killed_ || !ready || places_.empty() || populated()) return false;
     // A program may have made groups of its own below it.
     struct stat st {};
     if (::stat(places_.front().path.c_str(), &st) != 0 || st.st_nlink > 2) return false;

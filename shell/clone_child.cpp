@@ -484,10 +484,11 @@ bool clones_into(int cgroup_dir) {
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
     long const pid = clone3_call(&args, nothing, nullptr);
     // Without an exit signal it is nobody else's: only who asks with __WALL sees it.
-    while (pid > 0 && ::waitpid(static_cast<pid_t>(pid), nullptr, __WALL) < 0 && errno == EINTR) {
+    int status = -1;
+    while (pid > 0 && ::waitpid(static_cast<pid_t>(pid), &status, __WALL) < 0 && errno == EINTR) {
     }
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, nullptr, 8);
-    return pid > 0;
+    return pid > 0 && WIFEXITED(status);  // killed at once where somebody has once killed our own group
 }
 
 }  // namespace execd::shell

@@ -247,6 +247,19 @@ TEST_F(RealCgroups, MemoryLimitGivesAnOomVerdict) {
     EXPECT_TRUE(told);
 }
 
+// Linux 6.14 and later kill at once what is made in a group that was killed before.
+TEST_F(RealCgroups, AGroupThatWasKilledIsNotUsedAgain) {
+    auto const opts = options();
+    if (!opts.cgroups->can_contain()) GTEST_SKIP() << "plain groups cannot be had here";
+    Harness h(nullptr, opts);
+    for (int i = 0; i < 5; ++i) {
+        auto victim = h.start("sleep 1000 & sleep 1000");
+        h.run(victim->stop(0s));
+        EXPECT_EQ(h.verdict(victim).kind(), "cancelled");
+        EXPECT_EQ(h.verdict(h.start("exit 3")).text(), "exit status 3");
+    }
+}
+
 /// Starts a process without a group that waits for a line, and moves it into one, as an adopted one is.
 std::shared_ptr<Execution> contained_later(Harness& h, std::string const& text, ResourceLimits limits) {
     auto spec = h.shell("read x; " + text);
