@@ -69,16 +69,22 @@ void remove_stale(std::string const& own) {
 
 Cgroup::~Cgroup() {
     procs_.clear();
+    also_.clear();
     spawn_dir_.reset();
     if (plain_ && go_back()) return;
     for (auto& place : places_) leftovers().add(std::move(place.path));
 }
 
-std::vector<int> Cgroup::spawn_procs() const {
+namespace {
+std::vector<int> numbers(std::vector<UniqueFd> const& files) {
     std::vector<int> out;
-    for (auto const& fd : procs_) out.push_back(fd.get());
+    for (auto const& fd : files) out.push_back(fd.get());
     return out;
 }
+}  // namespace
+
+std::vector<int> Cgroup::spawn_procs() const { return numbers(procs_); }
+std::vector<int> Cgroup::spawn_also() const { return numbers(also_); }
 
 std::string const* Cgroup::directory(std::string_view controller) const {
     for (auto const& place : places_)
@@ -144,6 +150,13 @@ bool Cgroup::wait_empty(int milliseconds) const {
     return v2 != nullptr && wait_for_event(*v2, "populated", 0, milliseconds);
 }
 
+bool Cgroup::counts_memory() const {
+    if (plain_) return false;  // also of those who were in it before
+    if (directory("memory") != nullptr) return true;
+    auto const* v2 = directory("");
+    return v2 != nullptr && ::access((*v2 + "/memory.events").c_str(), R_OK) == 0;
+}
+
 std::uint64_t Cgroup::oom_kills() const {
     if (auto const* v1 = directory("memory"))
         return flat_value(read_file(*v1 + "/memory.oom_control"), "oom_kill");
@@ -191,6 +204,7 @@ std::shared_ptr<Cgroups> Cgroups::detect(Options const& options) {
 }
 
 Cgroups::~Cgroups() {
+    ready_.reset();
     leftovers().remove_some(leftovers().size());
     for (auto const& hierarchy : hierarchies_) remove_groups(hierarchy.base);
 }
@@ -239,6 +253,7 @@ void Cgroups::look(Options const& options) {
                 controllers_.push_back(name);
         hierarchies_.push_back(std::move(hierarchy));
     }
+    if (!oom_path_.empty()) oom_file_.reset(::open(oom_path_.c_str(), O_RDONLY | O_CLOEXEC));
     prepare_plain();
 }
 
@@ -268,7 +283,9 @@ void Cgroups::prepare_v2(Hierarchy& v2, bool may_move_self) {
 }
 
 std::uint64_t Cgroups::own_oom_kills() const {
-    return oom_path_.empty() ? 0 : flat_value(read_file(oom_path_), oom_key_);
+    char text[1024];
+    ssize_t const n = oom_file_ ? ::pread(oom_file_.get(), text, sizeof text, 0) : -1;
+    return n <= 0 ? 0 : flat_value({text, static_cast<std::size_t>(n)}, oom_key_);
 }
 
 namespace {
@@ -305,10 +322,8 @@ Result<std::shared_ptr<Cgroup>> Cgroups::create(std::string const& name, Resourc
     bool memory = !limits.memory;
     bool pids = !limits.pids;
     bool cpu = !limits.cpu;
-    bool only_v2 = true;
     for (auto const& hierarchy : hierarchies_) {
         bool const v2 = hierarchy.controllers.empty();
-        only_v2 = only_v2 && v2;
         std::string const first = v2 ? std::string() : hierarchy.controllers.front();
         std::string const* const above = parent ? parent->directory(first) : nullptr;
         std::string path = (above != nullptr ? *above : hierarchy.base) + "/" + name;
@@ -323,14 +338,15 @@ Result<std::shared_ptr<Cgroup>> Cgroups::create(std::string const& name, Resourc
         if (!memory && has("memory")) memory = limit_memory(path, v2, *limits.memory);
         if (!pids && has("pids")) pids = write_file(path + "/pids.max", std::to_string(*limits.pids));
         if (!cpu && has("cpu")) cpu = limit_cpu(path, v2, *limits.cpu);
-        if (v2 && only_v2) group->spawn_dir_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        group->procs_.emplace_back(::open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-        if (!group->procs_.back()) group->procs_.pop_back();
+        // Where children die in the daemon's groups (Cgroups::look), they move in themselves.
+        if (v2 && (ready_ || !can_kill_))
+            group->spawn_dir_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        UniqueFd procs(::open((path + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+        if (procs) (v2 ? group->procs_ : group->also_).push_back(std::move(procs));
         group->places_.push_back({first, path});
         for (std::size_t i = 1; i < hierarchy.controllers.size(); ++i)  // co-mounted: "cpu,cpuacct"
             group->places_.push_back({hierarchy.controllers[i], path});
     }
-    if (!only_v2) group->spawn_dir_.reset();  // a mixed group is entered by its cgroup.procs files
     if (group->places_.empty()) return fail_errno("cgroup", errno, name);
     if (!memory) group->not_enforced_.emplace_back("memory");
     if (!pids) group->not_enforced_.emplace_back("pids");

@@ -33,9 +33,10 @@ class Cgroup {
     Cgroup(Cgroup const&) = delete;
     Cgroup& operator=(Cgroup const&) = delete;
 
-    /// For SpawnSpec: -1 when the group is not (only) v2.
+    /// For SpawnSpec's cgroup_dir (-1 without v2), cgroup_procs (v2) and cgroup_also (v1).
     [[nodiscard]] int spawn_dir() const { return spawn_dir_.get(); }
     [[nodiscard]] std::vector<int> spawn_procs() const;
+    [[nodiscard]] std::vector<int> spawn_also() const;
     /// Limits that were asked for and are not in force: "memory", "pids", "cpu".
     [[nodiscard]] std::vector<std::string> const& not_enforced() const { return not_enforced_; }
 
@@ -45,20 +46,29 @@ class Cgroup {
     [[nodiscard]] bool plain() const { return plain_; }
     /// Whether something lives in it. True when that cannot be told.
     [[nodiscard]] bool populated() const;
+    /// Nothing lives in it, nor will: its owner lets go now.
+    [[nodiscard]] bool unused();
     /// Thaws or freezes everything in it. False: no freezer here.
     bool freeze(bool frozen);
     /// After freeze(true): until all of it stands still. False: it did not within the time. Blocks (pool).
     [[nodiscard]] bool wait_frozen(int milliseconds) const;
     /// Until no process is in it or below it; at once where the kernel does not tell. Blocks (pool).
     [[nodiscard]] bool wait_empty(int milliseconds) const;
+    /// False: an out-of-memory kill in it is told by the container's counter alone (Cgroups::own_oom_kills).
+    [[nodiscard]] bool counts_memory() const;
+    /// Its counters tell also of groups below it (v2).
+    [[nodiscard]] bool counts_below() const { return directory("memory") == nullptr; }
     [[nodiscard]] std::uint64_t oom_kills() const;
     [[nodiscard]] std::optional<std::uint64_t> peak_memory() const;
     [[nodiscard]] std::optional<std::uint64_t> current_pids() const;
     [[nodiscard]] std::vector<pid_t> members() const;
 
+    /// Plain groups that wait for the next execution, below one directory. Those that are left when the last
+    /// owner lets go are removed.
+    struct Ready;
+
   private:
     friend class Cgroups;
-    struct Ready;
     Cgroup() = default;
     [[nodiscard]] bool go_back();
     [[nodiscard]] std::string const* directory(std::string_view controller) const;
@@ -69,10 +79,12 @@ class Cgroup {
     std::shared_ptr<Cgroup> parent_;
     std::vector<Place> places_;
     std::vector<UniqueFd> procs_;
+    std::vector<UniqueFd> also_;
     UniqueFd spawn_dir_;
     std::vector<std::string> not_enforced_;
     bool plain_ = false;
     bool killed_ = false;  // since Linux 6.14 a child that is made right in such a group is killed at once
+    bool unused_ = false;
     std::weak_ptr<Ready> ready_;  // where a plain one goes when nobody uses it any more
 };
 
@@ -107,8 +119,13 @@ class Cgroups {
     [[nodiscard]] bool can_contain() const { return ready_ != nullptr; }
     /// A plain group that is ready, with its descriptor for the spawn; null when none is: then make one on
     /// the pool (create_plain). Quick: for the reactor.
-    [[nodiscard]] std::pair<std::shared_ptr<Cgroup>, UniqueFd> take_plain() const;
-    [[nodiscard]] std::pair<std::shared_ptr<Cgroup>, UniqueFd> create_plain() const;
+    using Plain = std::pair<std::shared_ptr<Cgroup>, UniqueFd>;
+    [[nodiscard]] static Plain take_plain(std::shared_ptr<Cgroup::Ready> const& where);
+    [[nodiscard]] static Plain create_plain(std::shared_ptr<Cgroup::Ready> const& where);
+    /// Where they are below the daemon's own group; null without can_contain().
+    [[nodiscard]] std::shared_ptr<Cgroup::Ready> const& plain() const { return ready_; }
+    /// The same below `parent`: its limits bind them, its end is theirs.
+    [[nodiscard]] std::shared_ptr<Cgroup::Ready> plain_below(Cgroup const& parent) const;
 
     /// Kills by the kernel in the daemon's own group so far: a rise tells an OOM kill where executions have
     /// no group.
@@ -125,14 +142,13 @@ class Cgroups {
     void look(Options const& options);
     void prepare_v2(Hierarchy& v2, bool may_move_self);
     void prepare_plain();
-    [[nodiscard]] std::pair<std::shared_ptr<Cgroup>, UniqueFd> plain_at(std::string path) const;
-
     std::vector<Hierarchy> hierarchies_;
     std::vector<std::string> controllers_;
     bool can_kill_ = false;
     bool v2_limits_ = false;
     std::shared_ptr<Cgroup::Ready> ready_;
     std::string oom_path_;
+    UniqueFd oom_file_;  // open: every start asks
     std::string oom_key_;
 };
 

@@ -47,18 +47,39 @@ std::optional<std::uint64_t> read_number(std::string const& path) {
     return out;
 }
 
+std::string group_name(std::string const& id) { return "x-" + id; }
+
 void Leftovers::add(std::string path) {
     std::lock_guard const lock(mutex_);
     paths_.push_back(std::move(path));
+    ++new_;
 }
 
 void Leftovers::remove_some(std::size_t most) {
-    std::lock_guard const lock(mutex_);
-    for (std::size_t i = 0; i < most && !paths_.empty(); ++i) {
-        std::string path = std::move(paths_.front());
-        paths_.pop_front();
-        if (::rmdir(path.c_str()) != 0 && errno == EBUSY) paths_.push_back(std::move(path));
+    {
+        std::lock_guard const lock(mutex_);
+        most = std::min(most, paths_.size());
+        new_ = 0;
     }
+    for (std::size_t i = 0; i < most; ++i) {
+        std::string path;
+        {
+            std::lock_guard const lock(mutex_);
+            if (paths_.empty()) return;
+            path = std::move(paths_.front());
+            paths_.pop_front();
+        }
+        // Not under the lock, which the reactor takes too: this can last milliseconds.
+        if (::rmdir(path.c_str()) == 0 || errno != EBUSY) continue;
+        std::lock_guard const lock(mutex_);
+        paths_.push_back(std::move(path));
+    }
+}
+
+bool Leftovers::many_new() {
+    constexpr std::size_t kMany = 64;
+    std::lock_guard const lock(mutex_);
+    return new_ > kMany;
 }
 
 std::size_t Leftovers::size() {

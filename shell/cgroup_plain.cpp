@@ -24,6 +24,10 @@ constexpr int kMostTries = 10'000;
 
 struct Cgroup::Ready {
     explicit Ready(std::string where) : base(std::move(where)) {}
+    ~Ready();
+    Ready(Ready const&) = delete;
+    Ready& operator=(Ready const&) = delete;
+    static std::shared_ptr<Cgroup> make(std::shared_ptr<Ready> const& where, std::string path);
     std::string const base;
     std::atomic<std::uint64_t> made{0};
     std::mutex mutex;
@@ -33,13 +37,23 @@ struct Cgroup::Ready {
 bool Cgroup::populated() const {
     auto const* v2 = directory("");
     if (v2 == nullptr) return !members().empty();
-    return read_file(*v2 + "/cgroup.events").find("populated 0") == std::string::npos;
+    // Asked at every end.
+    UniqueFd const file(::open((*v2 + "/cgroup.events").c_str(), O_RDONLY | O_CLOEXEC));
+    char text[256];
+    ssize_t const n = file ? ::read(file.get(), text, sizeof text) : -1;
+    std::string_view const said(text, n > 0 ? static_cast<std::size_t>(n) : 0);
+    return said.find("populated 0") == std::string_view::npos;
+}
+
+bool Cgroup::unused() {
+    unused_ = !populated();
+    return unused_;
 }
 
 /// An empty one is ready for the next execution. False: it must be removed.
 bool Cgroup::go_back() {
     auto const ready = ready_.lock();
-    if (killed_ || !ready || places_.empty() || populated()) return false;
+    if (killed_ || !ready || places_.empty() || (!unused_ && populated())) return false;
     // A program may have made groups of its own below it.
     struct stat st {};
     if (::stat(places_.front().path.c_str(), &st) != 0 || st.st_nlink > 2) return false;
@@ -49,41 +63,59 @@ bool Cgroup::go_back() {
     return true;
 }
 
-std::pair<std::shared_ptr<Cgroup>, UniqueFd> Cgroups::plain_at(std::string path) const {
-    UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory) return {};
+namespace {
+UniqueFd directory_at(std::string const& path) {
+    return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+}  // namespace
+
+Cgroup::Ready::~Ready() {
+    for (auto& path : paths) leftovers().add(std::move(path));
+}
+
+std::shared_ptr<Cgroup> Cgroup::Ready::make(std::shared_ptr<Ready> const& where, std::string path) {
     std::shared_ptr<Cgroup> group(new Cgroup());
     group->plain_ = true;
-    group->ready_ = ready_;
+    group->ready_ = where;
     group->places_.push_back({"", std::move(path)});
-    return {std::move(group), std::move(directory)};
+    return group;
 }
 
-std::pair<std::shared_ptr<Cgroup>, UniqueFd> Cgroups::take_plain() const {
-    if (!ready_) return {};
-    while (true) {
+Cgroups::Plain Cgroups::take_plain(std::shared_ptr<Cgroup::Ready> const& where) {
+    while (where) {
         std::string path;
         {
-            std::lock_guard const lock(ready_->mutex);
-            if (ready_->paths.empty()) return {};
-            path = std::move(ready_->paths.back());
-            ready_->paths.pop_back();
+            std::lock_guard const lock(where->mutex);
+            if (where->paths.empty()) return {};
+            path = std::move(where->paths.back());
+            where->paths.pop_back();
         }
-        auto taken = plain_at(std::move(path));
-        if (taken.first) return taken;  // else somebody has removed it
+        // Else somebody has removed it.
+        if (auto directory = directory_at(path))
+            return {Cgroup::Ready::make(where, std::move(path)), std::move(directory)};
     }
+    return {};
 }
 
-std::pair<std::shared_ptr<Cgroup>, UniqueFd> Cgroups::create_plain() const {
-    if (!ready_) return {};
+Cgroups::Plain Cgroups::create_plain(std::shared_ptr<Cgroup::Ready> const& where) {
+    if (!where) return {};
     leftovers().remove_some(16);
     // What is there already may hold what a daemon of our number left running.
     for (int i = 0; i < kMostTries; ++i) {
-        std::string path = ready_->base + "/p" + std::to_string(++ready_->made);
-        if (::mkdir(path.c_str(), 0755) == 0) return plain_at(std::move(path));
+        std::string path = where->base + "/p" + std::to_string(++where->made);
+        if (::mkdir(path.c_str(), 0755) == 0) {
+            auto directory = directory_at(path);
+            if (!directory) return {};
+            return {Cgroup::Ready::make(where, std::move(path)), std::move(directory)};
+        }
         if (errno != EEXIST) break;
     }
     return {};
+}
+
+std::shared_ptr<Cgroup::Ready> Cgroups::plain_below(Cgroup const& parent) const {
+    auto const* v2 = parent.directory("");
+    return ready_ && v2 != nullptr ? std::make_shared<Cgroup::Ready>(*v2) : nullptr;
 }
 
 void Cgroups::prepare_plain() {
@@ -91,7 +123,7 @@ void Cgroups::prepare_plain() {
     for (auto const& hierarchy : hierarchies_)
         if (hierarchy.controllers.empty()) ready_ = std::make_shared<Cgroup::Ready>(hierarchy.base);
     // Old kernels and seccomp profiles make no child in a group; moving it there takes milliseconds.
-    auto const first = create_plain();
+    auto const first = create_plain(ready_);
     if (!first.first || !clones_into(first.second.get())) ready_.reset();
 }
 

@@ -15,6 +15,9 @@ namespace {
 constexpr int kPipeBytes = 1 << 20;
 }
 
+// May be refused (per-user limit on pipe memory): then it is 64 KiB.
+void enlarge_pipe(int fd) { ::fcntl(fd, F_SETPIPE_SZ, kPipeBytes); }
+
 Result<void> set_nonblocking(int fd) {
     int const flags = ::fcntl(fd, F_GETFL);
     if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return fail_errno("fcntl", errno);
@@ -26,8 +29,7 @@ Result<PipePair> open_pipe(bool large) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe", errno);
     PipePair pair{UniqueFd(ends[0]), UniqueFd(ends[1])};
-    // May be refused (per-user limit on pipe memory): then it is 64 KiB.
-    if (large) ::fcntl(ends[0], F_SETPIPE_SZ, kPipeBytes);
+    if (large) enlarge_pipe(ends[0]);
     return pair;
 }
 
@@ -78,7 +80,7 @@ Result<void> add_terminal(ExecutionSpec const& spec, Channels& out) {
 }
 
 Result<void> add_output(Channels& out, Stream stream, std::initializer_list<int> targets) {
-    auto pair = open_pipe(true);
+    auto pair = open_pipe(false);  // most say little; the pump enlarges it for those who have more
     if (!pair) return tl::unexpected(pair.error());
     if (auto r = set_nonblocking(pair->read.get()); !r) return r;
     for (int const target : targets) out.map.push_back({pair->write.get(), target});

@@ -22,16 +22,17 @@ struct Channels {
     std::vector<UniqueFd> owned;
 };
 
-/// Pipes of 1 MiB where the kernel allows it (a child that writes faster than we read must not wait for our
-/// turn).
+/// Pipes of the usual 64 KiB.
 [[nodiscard]] Result<Channels> open_channels(ExecutionSpec const& spec);
 
 struct PipePair {
     UniqueFd read;
     UniqueFd write;
 };
-/// Both ends O_CLOEXEC; `large`: 1 MiB.
+/// Both ends O_CLOEXEC; `large`: as enlarge_pipe().
 [[nodiscard]] Result<PipePair> open_pipe(bool large);
+/// To 1 MiB where the kernel allows it: a child that writes faster than we read must not wait for our turn.
+void enlarge_pipe(int fd);
 [[nodiscard]] Result<void> set_nonblocking(int fd);
 
 struct TerminalPair {

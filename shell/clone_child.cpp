@@ -46,6 +46,8 @@ struct ChildPlan {
     std::size_t limit_count;
     int const* cgroup_procs;
     std::size_t cgroup_count;
+    int const* cgroup_also;
+    std::size_t cgroup_also_count;
     gid_t const* groups;
     std::size_t group_count;
     char const* oom_text;
@@ -114,17 +116,21 @@ EXECD_IN_CHILD void reset_signals() {
         if (n != SIGKILL && n != SIGSTOP) sys(SYS_rt_sigaction, n, at(&fallback), 0, 8);
 }
 
+EXECD_IN_CHILD void join(ChildPlan* plan, int const* procs, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+        long const result = sys(SYS_write, procs[i], at("0"), 1);
+        if (result < 0) die(plan, Step::cgroup, result);
+    }
+}
+
 EXECD_IN_CHILD void enter_groups(ChildPlan* plan) {
     long result = 0;
     if (plan->group == ProcessGroup::own) result = sys(SYS_setpgid, 0, 0);
     if (plan->group == ProcessGroup::session || plan->group == ProcessGroup::terminal)
         result = sys(SYS_setsid);
     if (result < 0) die(plan, Step::group, result);
-    if (plan->into_cgroup) return;
-    for (std::size_t i = 0; i < plan->cgroup_count; ++i) {
-        result = sys(SYS_write, plan->cgroup_procs[i], at("0"), 1);
-        if (result < 0) die(plan, Step::cgroup, result);
-    }
+    join(plan, plan->cgroup_also, plan->cgroup_also_count);
+    if (!plan->into_cgroup) join(plan, plan->cgroup_procs, plan->cgroup_count);
 }
 
 EXECD_IN_CHILD void take_fds(ChildPlan* plan) {
@@ -434,6 +440,8 @@ CloneResult clone_child(SpawnSpec const& spec, CloneStack const& stack) {
     plan.limit_count = spec.limits.size();
     plan.cgroup_procs = spec.cgroup_procs.data();
     plan.cgroup_count = spec.cgroup_procs.size();
+    plan.cgroup_also = spec.cgroup_also.data();
+    plan.cgroup_also_count = spec.cgroup_also.size();
     plan.groups = identity.groups.data();
     plan.group_count = identity.groups.size();
     plan.oom_text = spec.oom_score_adj ? oom.c_str() : nullptr;

@@ -16,6 +16,8 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "shell/cgroup_files.hpp"
+#include "shell/channels.hpp"
 #include "shell/process_tree.hpp"
 
 namespace execd::shell {
@@ -70,6 +72,15 @@ Task<void> end_held(Loop& loop, std::shared_ptr<Process> process, std::string id
     TreeQuery const query{process->pid(), std::move(id)};
     auto const work = [&query] { return signal_tree(query, SIGKILL, 50); };
     (void)co_await loop.pool().run(Lane::search, work);
+}
+
+/// After many ended at once. Starts do the same bit by bit, but there may be none for long.
+Task<void> remove_groups(Loop& loop) {
+    auto const work = [] {
+        cgroup_files::leftovers().remove_some(128);
+        return true;
+    };
+    (void)co_await loop.pool().run(Lane::metadata, work);
 }
 }  // namespace
 
@@ -135,12 +146,14 @@ Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
             execution->pumps_event_.notify_all();
         }
     } const ended{self.get()};
+    bool large = pump->stream == Stream::tty;
     while (true) {
         if (journal_->needs_room()) co_await journal_->make_room();
         Journal::Fill const got = journal_->fill(pump->from->native_handle(), pump->stream);
         if (got.error != 0) log::warn("execution.read_failed", {{"id", id_}, {"errno", got.error}});
         if (got.end || got.error != 0) break;
         if (got.bytes > 0 && !got.drained) {
+            if (!std::exchange(large, true)) enlarge_pipe(pump->from->native_handle());
             co_await asio::post(loop_->executor(), kUseTask);  // readers and everybody else have their turn
             continue;
         }
@@ -205,7 +218,10 @@ Task<void> Execution::supervise(std::shared_ptr<Execution> self) {
     pumps_.clear();
     if (own_journal_) journal_->close();
     // What was left running stays in its group, where a later stop() finds it.
-    if (cgroup_ && (cause_ || !cgroup_->populated())) cgroup_.reset();
+    left_nothing_ = cgroup_ && cgroup_->unused();
+    if (!cgroup_ || (!cause_ && !left_nothing_)) co_return;
+    cgroup_.reset();
+    if (cgroup_files::leftovers().many_new()) co_await remove_groups(*loop_);
 }
 
 void Execution::publish(Verdict verdict) {
@@ -334,13 +350,13 @@ bool Execution::out_of_memory(ExitStatus const& status) const {
     if (!cgroups_) return false;
     // A shell whose child was killed says 137.
     bool const killed = status.value == (status.signaled ? SIGKILL : 128 + SIGKILL);
-    if (cgroup_) return killed && cgroup_->oom_kills() > 0;
+    if (cgroup_ && cgroup_->counts_memory()) return killed && cgroup_->oom_kills() > 0;
     if (shared_group_) return killed && shared_group_->oom_kills() > oom_before_;
     return status.signaled && status.value == SIGKILL && cgroups_->own_oom_kills() > oom_before_;
 }
 
 void Execution::kill_tree() {
-    if (!process_) return;
+    if (!process_ || left_nothing_) return;
     bool const complete = cgroup_ && cgroup_->kill();
     (void)process_->signal_group(SIGKILL);
     if (complete || sweeping_ > 0 || owner_sweeps_) return;

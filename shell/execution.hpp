@@ -138,7 +138,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     Result<void> signal_foreground(int number);
 
     /// Ends the whole tree: SIGTERM, after `grace` SIGKILL (0: at once). The verdict is Cancelled. Waits for
-    /// it.
+    /// it. After its end: kills what it left running.
     [[nodiscard]] Task<void> stop(Duration grace);
     /// The same without waiting.
     void request_stop(Duration grace);
@@ -211,6 +211,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     std::uint64_t oom_before_ = 0;
     int sweeping_ = 0;
     bool owner_sweeps_ = false;  // its owner ends, and looks for what is left of all in one walk
+    bool left_nothing_ = false;  // its group was empty at its end
 };
 
 }  // namespace execd::shell

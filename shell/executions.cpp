@@ -6,6 +6,7 @@
 
 #include "base/ids.hpp"
 #include "base/log.hpp"
+#include "shell/cgroup_files.hpp"
 #include "shell/channels.hpp"
 #include "shell/owners.hpp"
 
@@ -77,6 +78,25 @@ struct Reservation {
     Reservation& operator=(Reservation const&) = delete;
 };
 
+/// On its way into the owner's group.
+struct Arriving {
+    std::shared_ptr<Owner> owner;
+    std::shared_ptr<Cgroup> leaf;  // the spawn borrows its files
+
+    explicit Arriving(std::shared_ptr<Owner> o) : owner(std::move(o)) {
+        if (!owner) return;
+        leaf = owner->leaf;
+        ++owner->arriving;
+    }
+    ~Arriving() {
+        if (!owner) return;
+        --owner->arriving;
+        owner->arrived.notify_all();
+    }
+    Arriving(Arriving const&) = delete;
+    Arriving& operator=(Arriving const&) = delete;
+};
+
 SpawnSpec spawn_spec_of(ExecutionSpec& spec, Channels& channels) {
     SpawnSpec out;
     out.argv = std::move(spec.argv);
@@ -106,6 +126,8 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
     auto channels = open_channels(spec);
     if (!channels) co_return tl::unexpected(channels.error());
     Reservation reservation(starting_, starting_event_, running_, spec);
+    auto const owner = owner_of(spec.owner);
+    Arriving const arriving(owner);
 
     std::shared_ptr<Execution> execution(new Execution(*loop_, scope_, store_, spec));
     execution->started_at_ = loop_->clock().now();
@@ -119,24 +141,16 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
 
     SpawnSpec child = spawn_spec_of(spec, *channels);
     execution->cgroups_ = options_.cgroups;
-    auto const owner = owner_of(spec.owner);
+    if (options_.cgroups) execution->oom_before_ = options_.cgroups->own_oom_kills();
     if (owner) child.env.push_back("EXECD_OWNER=" + owner->name);
     if (spec.contain || spec.resources.any() || spec.cgroup_parent) {
         if (owner && !spec.cgroup_parent) spec.cgroup_parent = owner->group;
         co_await join_cgroup(*execution, spec, child);
     } else if (owner && owner->leaf) {
         join_owner(*execution, *owner, child);
+        co_await join_plain(*execution, owner->ready, child);
     } else if (options_.cgroups) {
-        execution->oom_before_ = options_.cgroups->own_oom_kills();
-        // Hot: nothing leaves the reactor while groups are ready.
-        auto group = options_.cgroups->take_plain();
-        if (!group.first && options_.cgroups->can_contain()) {
-            auto const work = [this] { return options_.cgroups->create_plain(); };
-            group = co_await loop_->pool().run(Lane::metadata, work);
-        }
-        execution->cgroup_ = std::move(group.first);
-        child.cgroup_dir = group.second.get();
-        if (group.second) child.owned.push_back(std::move(group.second));
+        co_await join_plain(*execution, options_.cgroups->plain(), child);
     }
     auto process = co_await spawner_->spawn(std::move(child));
     // No co_await from here on: a caller that was cancelled meanwhile leaves a complete record behind.
@@ -154,11 +168,26 @@ Task<Result<std::shared_ptr<Execution>>> Executions::start(ExecutionSpec spec) {
     co_return execution;
 }
 
+Task<void> Executions::join_plain(Execution& execution, std::shared_ptr<Cgroup::Ready> where,
+                                  SpawnSpec& child) {
+    // Hot: nothing leaves the reactor while groups are ready.
+    auto group = Cgroups::take_plain(where);
+    if (!group.first && where) {
+        auto const work = [&where] { return Cgroups::create_plain(where); };
+        group = co_await loop_->pool().run(Lane::metadata, work);
+    }
+    if (!group.first) co_return;
+    execution.cgroup_ = std::move(group.first);
+    child.cgroup_dir = group.second.get();
+    child.owned.push_back(std::move(group.second));
+}
+
 Task<void> Executions::join_cgroup(Execution& execution, ExecutionSpec const& spec, SpawnSpec& child) {
     Result<std::shared_ptr<Cgroup>> group = fail(Code::unavailable, "cgroup");
     if (options_.cgroups) {
         auto const work = [this, &spec] {
-            return options_.cgroups->create(spec.id, spec.resources, spec.cgroup_parent);
+            return options_.cgroups->create(cgroup_files::group_name(spec.id), spec.resources,
+                                            spec.cgroup_parent);
         };
         group = co_await loop_->pool().run(Lane::metadata, work);
     }
@@ -172,6 +201,7 @@ Task<void> Executions::join_cgroup(Execution& execution, ExecutionSpec const& sp
     execution.not_enforced_ = (*group)->not_enforced();
     child.cgroup_dir = (*group)->spawn_dir();
     child.cgroup_procs = (*group)->spawn_procs();
+    child.cgroup_also = (*group)->spawn_also();
 }
 
 Task<Result<Executions::Attached>> Executions::start_or_attach(ExecutionSpec spec) {

@@ -126,6 +126,9 @@ class Executions {
   private:
     [[nodiscard]] Task<void> join_cgroup(Execution& execution, ExecutionSpec const& spec, SpawnSpec& child);
     void join_owner(Execution& execution, Owner const& owner, SpawnSpec& child) const;
+    /// One of its own in `where`, for killing alone; nothing happens where that is null.
+    [[nodiscard]] Task<void> join_plain(Execution& execution, std::shared_ptr<Cgroup::Ready> where,
+                                        SpawnSpec& child);
     [[nodiscard]] std::shared_ptr<Owner> owner_of(std::string const& name) const;
     void obey(Owner const& owner, std::shared_ptr<Execution> const& execution);
     [[nodiscard]] Task<bool> stop_processes(std::shared_ptr<Owner> owner);

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "shell/cgroup.hpp"
+#include "shell/cgroup_files.hpp"
 #include "shell/executions.hpp"
 #include "shell/owners.hpp"
 
@@ -37,8 +38,10 @@ std::vector<std::string> names_of(ResourceLimits const& limits) {
 bool enter(Cgroup const& group, pid_t pid) {
     std::string const text = std::to_string(pid);
     bool entered = true;
-    for (int const procs : group.spawn_procs())
-        entered = ::write(procs, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && entered;
+    for (auto const& files : {group.spawn_procs(), group.spawn_also()})
+        for (int const procs : files)
+            entered =
+                ::write(procs, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && entered;
     return entered;
 }
 }  // namespace
@@ -49,7 +52,7 @@ Task<std::shared_ptr<Cgroup>> Executions::enter_group(std::shared_ptr<Execution>
     if (!options_.cgroups) co_return nullptr;
     Reaper::Hold const hold(execution->process_);  // its number stays its own meanwhile
     // Its first group may have its name.
-    std::string const name = execution->id() + (execution->cgroup_ ? "-given" : "");
+    std::string const name = cgroup_files::group_name(execution->id()) + (execution->cgroup_ ? "-given" : "");
     auto const work = [&]() -> std::shared_ptr<Cgroup> {
         auto made = options_.cgroups->create(name, limits, parent);
         if (!made || !enter(**made, execution->pid())) return nullptr;

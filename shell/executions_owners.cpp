@@ -46,6 +46,7 @@ Task<std::shared_ptr<Owner const>> Executions::open_owner(std::string name, Reso
         owner->not_enforced = (*group)->not_enforced();
         owner->group = std::move(*group);
         owner->leaf = std::move(*leaf);
+        owner->ready = options_.cgroups->plain_below(*owner->group);
     };
     auto const done = [&work] {
         work();
@@ -56,11 +57,14 @@ Task<std::shared_ptr<Owner const>> Executions::open_owner(std::string name, Reso
 }
 
 void Executions::join_owner(Execution& execution, Owner const& owner, SpawnSpec& child) const {
-    execution.shared_group_ = owner.leaf;
-    execution.oom_before_ = owner.leaf->oom_kills();
+    // Its executions are beside the leaf where they have groups of their own, but in it with version 1's
+    // controllers.
+    execution.shared_group_ = owner.ready && owner.group->counts_below() ? owner.group : owner.leaf;
+    execution.oom_before_ = execution.shared_group_->oom_kills();
     execution.not_enforced_ = owner.not_enforced;
     child.cgroup_dir = owner.leaf->spawn_dir();
     child.cgroup_procs = owner.leaf->spawn_procs();
+    child.cgroup_also = owner.leaf->spawn_also();
 }
 
 namespace {
@@ -93,6 +97,11 @@ Task<bool> Executions::stop_processes(std::shared_ptr<Owner> owner) {
     for (auto const& execution : list(owner->name))
         if (auto const at = execution->deadline_)
             hold_timeout(*owner, execution, execution->timeout_, *at - loop_->clock().now());
+    Deadline const patience = Deadline::in(loop_->clock(), std::chrono::milliseconds(kFreezeTime));
+    while (owner->arriving > 0) {
+        bool const told = co_await owner->arrived.wait(loop_->clock(), patience);
+        if (!told) co_return false;
+    }
     if (owner->group && owner->group->freeze(true)) {
         auto const group = owner->group;
         auto const work = [&group] { return group->wait_frozen(kFreezeTime); };
@@ -180,8 +189,9 @@ Task<void> Executions::close_owner(std::string name, Duration grace) {
         };
         (void)co_await loop_->pool().run(Lane::search, work);
     }
-    owner->group.reset();
+    owner->ready.reset();
     owner->leaf.reset();
+    owner->group.reset();
     owner->stopped.clear();
 }
 

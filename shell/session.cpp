@@ -109,6 +109,7 @@ Task<Result<void>> Session::open_shell() {
     ready_ = false;
     // Half opened: its caller went away. What a shell that ended left running stays.
     if (execution_ && execution_->running()) execution_->request_stop({});
+    if (execution_) former_.add(*execution_);
     Shell const shell = find_shell(options_.environment);
     if (!shell.bash && options_.terminal)
         co_return fail(Code::unavailable, "session", "there is no bash: none on a terminal");
@@ -500,6 +501,7 @@ Task<void> Session::close(Duration grace) {
     turn_.notify_all();
     auto const execution = execution_;
     if (execution) co_await execution->stop(grace);
+    co_await former_.end(*loop_, *executions_);
     while (current_) {
         co_await turn_.wait();
     }

@@ -30,6 +30,7 @@
 
 #include "shell/environment.hpp"
 #include "shell/executions.hpp"
+#include "shell/former.hpp"
 #include "shell/session_script.hpp"
 
 namespace execd::shell {
@@ -146,7 +147,7 @@ class Session : public std::enable_shared_from_this<Session> {
     [[nodiscard]] Task<Result<void>> write(std::string bytes, Deadline deadline);
     /// Any signal to the shell's group, whatever runs.
     Result<void> signal(int number);
-    /// Ends the shell and all it started.
+    /// Ends the shell and all it started, also what the shells before it left running.
     [[nodiscard]] Task<void> close(Duration grace = {});
 
     [[nodiscard]] std::string const& id() const { return options_.id; }
@@ -197,6 +198,7 @@ class Session : public std::enable_shared_from_this<Session> {
     SessionScript script_;
     std::string exports_;  // as the shell printed them
     std::shared_ptr<Execution> execution_;
+    Former former_;
     std::shared_ptr<Descriptor> control_;
     std::string control_bytes_;
     UniqueFd source_;

@@ -67,6 +67,8 @@ struct SpawnSpec {
     /// Borrowed.
     int cgroup_dir = -1;
     std::vector<int> cgroup_procs;
+    /// The cgroup.procs files of other hierarchies, written in any case. Borrowed.
+    std::vector<int> cgroup_also;
     bool no_new_privs = false;
     /// Signal to receive when the daemon's spawner ends (that is: when the daemon dies); 0 = none.
     int parent_death_signal = 0;

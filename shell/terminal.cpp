@@ -49,6 +49,7 @@ Task<Result<void>> Terminal::start(bool pipes) {
     if (!spec) co_return tl::unexpected(spec.error());
     auto started = co_await executions_->start(std::move(*spec));
     if (!started) co_return tl::unexpected(started.error());
+    if (execution_) former_.add(*execution_);
     execution_ = *started;
     pipes_ = pipes;
     typed_.clear();  // meant for the one before
@@ -176,6 +177,7 @@ Task<void> Terminal::close(Duration grace) {
     closed_ = true;
     auto const execution = execution_;
     if (execution) co_await execution->stop(grace);
+    co_await former_.end(*loop_, *executions_);
     journal_->close();
     typed_event_.notify_all();
 }

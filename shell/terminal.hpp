@@ -19,6 +19,7 @@
 
 #include "shell/environment.hpp"
 #include "shell/executions.hpp"
+#include "shell/former.hpp"
 #include "shell/screen_reader.hpp"
 
 namespace execd::shell {
@@ -98,6 +99,7 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
     Result<void> signal_foreground(int number);
     /// What the program sees from its next start on.
     void set_environment(Environment environment) { options_.environment = std::move(environment); }
+    /// Ends the program and all it started, also what the programs before it left running.
     [[nodiscard]] Task<void> close(Duration grace = {});
     [[nodiscard]] bool closed() const { return closed_; }
 
@@ -118,6 +120,7 @@ class Terminal : public std::enable_shared_from_this<Terminal> {
     Options options_;
     std::shared_ptr<Journal> journal_;
     std::shared_ptr<Execution> execution_;
+    Former former_;
     std::weak_ptr<Writer> writer_;
     std::string typed_;  // waits for feed()
     bool feeding_ = false;

@@ -161,15 +161,14 @@ Task<Result<Answer>> resize(Services& services, Call& call) {
     co_return Answer::empty(204);
 }
 
-// Ends what runs, then forgets it. The answer is the last that will be known of it.
+// Ends what runs, also what an ended one left running, then forgets it. The answer is the last that will be
+// known of it.
 Task<Result<Answer>> remove(Services& services, Call& call) {
     auto const run = services.executions->find(call.param("id"));
     if (!run) co_return unknown(call.param("id"));
     auto const grace = query_number(call, "grace_ms", kStopGrace);
     if (!grace) co_return Failure(grace.error());
-    if (run->running()) {
-        co_await run->stop(std::chrono::milliseconds(std::min<std::uint64_t>(*grace, 60'000)));
-    }
+    co_await run->stop(std::chrono::milliseconds(std::min<std::uint64_t>(*grace, 60'000)));
     Answer answer = json_answer(200, view_of(*run));
     (void)services.executions->remove(run->id());
     co_return answer;
@@ -288,7 +287,8 @@ std::vector<http::Row> execution_rows(Services& services) {
     out.back().statuses = {{204, nullptr, "", "Done"}};
     out.back().invoke = [s](Call& call) { return resize(*s, call); };
     out.push_back(row_of("DELETE", "/{id}", "deleteExecution",
-                         "Ends the whole tree (TERM, after ?grace_ms= KILL) and forgets it."));
+                         "Ends the whole tree (TERM, after ?grace_ms= KILL; KILL for what an ended one left "
+                         "running) and forgets it."));
     out.back().on_disconnect = http::OnDisconnect::keep;
     out.back().statuses = {view_status()};
     out.back().invoke = [s](Call& call) { return remove(*s, call); };

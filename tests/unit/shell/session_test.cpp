@@ -99,6 +99,24 @@ TEST_F(SessionTest, AReopenedShellHasItsOwnMarkAndSparesTheServersOfTheOld) {
     EXPECT_EQ(ask("exec 2>/dev/null; while kill -0 " + pid + "; do sleep 0.01; done"), "[0]");  // gone
 }
 
+TEST_F(SessionTest, ItsEndTakesWhatTheShellsBeforeLeftRunning) {
+    std::vector<pid_t> left;
+    for (int i = 0; i < 3; ++i) {
+        auto const run = begin("setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 3");
+        finish(run);
+        left.push_back(std::stoi(output(*run)));
+    }
+    EXPECT_TRUE(h.executions.remove(session->execution()->id()));  // of that one the marker alone is known
+    EXPECT_EQ(ask("echo on"), "on\n[0]");
+    for (pid_t const pid : left) EXPECT_EQ(::kill(pid, 0), 0);
+    h.run(session->close());
+    std::string all;
+    for (pid_t const pid : left) all += " " + std::to_string(pid);
+    auto const gone =
+        h.start("for p in" + all + "; do while kill -0 $p 2>/dev/null; do sleep 0.01; done; done");
+    EXPECT_TRUE(h.verdict(gone).success());
+}
+
 TEST_F(SessionTest, AnInterruptAtAnyMomentIsAnswered) {
     ask("v=1");
     for (int i = 0; i < 10; ++i) {

@@ -1,5 +1,7 @@
 #include <signal.h>
 
+#include <algorithm>
+
 #include "harness.hpp"
 #include "shell/terminal.hpp"
 
@@ -99,6 +101,26 @@ TEST_F(TerminalTest, ReplayAndRestartKeepOneOffset) {
     h.run(terminal->close());
     EXPECT_EQ(h.run(view.next(batch, h.soon())), Next::end);
     EXPECT_EQ(h.run(terminal->start()).error().code, Code::gone);
+}
+
+TEST_F(TerminalTest, ItsEndTakesWhatTheProgramsBeforeLeftRunning) {
+    auto terminal = make("trap '' HUP; setsid sleep 1000 >/dev/null 2>&1 & echo $!");
+    for (int i = 0; i < 2; ++i) {
+        start(*terminal);
+        EXPECT_TRUE(h.run(terminal->execution()->ended(h.soon())));
+    }
+    Batch batch;
+    std::string text;
+    Cursor view = terminal->reader(0);
+    while (view.poll(batch))
+        for (auto const& slice : batch.slices) text += slice.bytes;
+    std::replace(text.begin(), text.end(), '\r', ' ');
+    std::replace(text.begin(), text.end(), '\n', ' ');
+    EXPECT_TRUE(h.verdict(h.start("kill -0 " + text)).success()) << text;
+    h.run(terminal->close());
+    auto const gone =
+        h.start("for p in " + text + "; do while kill -0 $p 2>/dev/null; do sleep 0.01; done; done");
+    EXPECT_TRUE(h.verdict(gone).success());
 }
 
 TEST_F(TerminalTest, TakeoverPingPong) {  // PEERS 6.1, OSB takeover reviews

@@ -9,6 +9,7 @@
 
 #include "harness.hpp"
 #include "shell/clone_child.hpp"
+#include "shell/owners.hpp"
 #include "shell/process_tree.hpp"
 
 namespace execd::shell {
@@ -178,6 +179,22 @@ TEST(Cgroups, WhereNoGroupMayBeMadeTheContainersCounterStillTells) {
     EXPECT_EQ(h.verdict(run).kind(), "oom_killed");
     auto other = h.start("kill -9 $$");
     EXPECT_EQ(h.verdict(other).kind(), "signaled");
+    auto contained = h.shell("kill -9 $$");
+    contained.contain = true;  // what the container had before is not its own either
+    EXPECT_EQ(h.verdict(h.start(std::move(contained))).kind(), "signaled");
+}
+
+TEST(Cgroups, AGroupThatCountsNoMemoryLeavesItToTheContainersCounter) {
+    FakeV2 fake;
+    Executions::Options options;
+    options.cgroups = Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
+    Harness h(nullptr, options);
+    auto spec = h.shell("read x < <(sleep 1000)");
+    spec.contain = true;
+    auto run = h.start(std::move(spec));
+    fake.put("memory.events", "low 0\noom 1\noom_kill 3\n");
+    (void)run->signal(SIGKILL);
+    EXPECT_EQ(h.verdict(run).kind(), "oom_killed");
 }
 
 TEST(Cgroups, GroupsAreMadeBesideTheLeafOfADaemonBefore) {
@@ -351,7 +368,7 @@ TEST_F(RealCgroups, NothingIsLeftInTheTree) {
     spec.contain = true;
     auto run = h.start(std::move(spec));
     EXPECT_TRUE(h.verdict(run).success());
-    std::string const id = run->id();
+    std::string const id = "x-" + run->id();
     auto const left = [&id] {
         using Walk = std::filesystem::recursive_directory_iterator;
         while (true) {
@@ -413,6 +430,127 @@ TEST_F(RealCgroups, PlainGroupsGoRoundAndOnlyEmptyOnes) {
     for (int i = 0; i < 5; ++i) EXPECT_NE(group(""), taken);
     h.run(server->stop(0s));
     EXPECT_TRUE(h.verdict(h.start("true")).success());
+}
+
+Task<void> start_into(Executions& executions, ExecutionSpec spec, std::shared_ptr<Execution>* out) {
+    auto started = co_await executions.start(std::move(spec));
+    if (started) *out = *started;
+}
+
+TEST_F(RealCgroups, ACommandOfAnOwnerEndsCompletelyToo) {
+    auto const opts = options();
+    if (!opts.cgroups->can_contain()) GTEST_SKIP() << "no cgroup.kill here";
+    Harness h(nullptr, opts);
+    ResourceLimits limits;
+    if (can(opts, "pids")) limits.pids = 20;
+    auto const owner = h.run(h.executions.open_owner("claim", limits));
+    ASSERT_NE(owner->group, nullptr);
+    auto const start = [&h](std::string const& text) {
+        auto spec = h.shell(text);
+        spec.owner = "claim";
+        return h.start(std::move(spec));
+    };
+    auto run = start(std::string(kEscape) + "exec sleep 1000");
+    Cursor cursor = run->journal().reader();
+    std::string const escaped = next_line(h, cursor);
+    auto other = start("echo $$; exec sleep 1000");
+    Cursor theirs = other->journal().reader();
+    std::string const pid = next_line(h, theirs);
+    h.run(run->stop(0s));
+    EXPECT_TRUE(gone(h, escaped));
+    EXPECT_TRUE(h.verdict(h.start("kill -0 " + pid)).success());  // another command of it
+    if (limits.pids) {
+        EXPECT_GE(owner->group->current_pids().value_or(0), 1U);  // it is the claim's limits that bind it
+    }
+    auto server = start(kEscape);
+    EXPECT_TRUE(h.verdict(server).success());
+    std::string left = h.read(*server, ReadFrom{.until = Until::closed});
+    left.pop_back();
+    h.run(h.executions.close_owner("claim", 0s));
+    EXPECT_TRUE(gone(h, left));
+    EXPECT_TRUE(gone(h, pid));
+}
+
+/// A child that is frozen before it has executed its program holds up the thread that starts all others.
+TEST_F(RealCgroups, AFreezeLetsStartsOnTheirWayArrive) {
+    auto const opts = options();
+    if (opts.cgroups->kind() == "none") GTEST_SKIP() << "no cgroup can be made here";
+    Harness h(nullptr, opts);
+    (void)h.run(h.executions.open_owner("claim", {}));
+    for (int i = 0; i < 20; ++i) {
+        auto spec = h.shell("echo in");
+        spec.owner = "claim";
+        std::shared_ptr<Execution> run;
+        Scope scope(h.loop, "starts");
+        scope.spawn("start", start_into(h.executions, std::move(spec), &run));
+        EXPECT_TRUE(h.run(h.executions.freeze_owner("claim", true)).has_value());
+        EXPECT_EQ(h.read(*h.start("echo on")), "on\n");
+        EXPECT_TRUE(h.run(scope.drain(h.soon())));
+        ASSERT_NE(run, nullptr);
+        EXPECT_TRUE(h.run(h.executions.freeze_owner("claim", false)).has_value());
+        EXPECT_EQ(h.read(*run), "in\n");
+    }
+    h.run(h.executions.close_owner("claim", 0s));
+}
+
+/// Their groups have no limits and count nothing.
+TEST_F(RealCgroups, TheContainersCounterTellsOfThoseWithoutLimits) {
+    if (!options().cgroups->can_contain()) GTEST_SKIP() << "no cgroup.kill here";
+    FakeV2 fake;  // its directory serves as a version 1 hierarchy beside the machine's own version 2
+    std::string mounts = "99 30 0:99 / " + fake.root + " rw - cgroup cgroup rw,memory\n";
+    std::ifstream all("/proc/self/mountinfo");
+    for (std::string line; std::getline(all, line);)
+        if (line.find(" - cgroup2 ") != std::string::npos) mounts.insert(0, line + "\n");
+    std::ifstream place("/proc/self/cgroup");
+    std::string self = "9:memory:/\n";
+    for (std::string line; std::getline(place, line);)
+        if (line.starts_with("0::")) self += line + "\n";
+    fake.put("mountinfo", mounts);
+    fake.put("self", self);
+    fake.put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+    Executions::Options opts;
+    opts.cgroups = Cgroups::detect({fake.root + "/mountinfo", fake.root + "/self", false});
+    ASSERT_TRUE(opts.cgroups->can_contain());
+    ASSERT_EQ(opts.cgroups->own_oom_kills(), 2U);
+    Harness h(nullptr, opts);
+    auto run = h.start("read x < <(sleep 1000)");
+    fake.put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n");
+    (void)run->signal(SIGKILL);  // as the kernel would
+    EXPECT_EQ(h.verdict(run).kind(), "oom_killed");
+    EXPECT_EQ(h.verdict(h.start("kill -9 $$")).kind(), "signaled");
+}
+
+/// More than can wait for the next ones: the others' directories do not wait for a start.
+TEST_F(RealCgroups, GroupsOfManyThatEndedAtOnceAreRemoved) {
+    auto const opts = options();
+    if (!opts.cgroups->can_contain()) GTEST_SKIP() << "no cgroup.kill here";
+    Harness h(nullptr, opts);
+    std::vector<std::shared_ptr<Execution>> runs;
+    for (int i = 0; i < 200; ++i) {
+        auto spec = h.shell("");
+        spec.argv = {"/bin/cat"};
+        spec.input = Input::pipe;
+        runs.push_back(h.start(std::move(spec)));
+    }
+    std::string const own = h.read(*h.start("sed -n s/^0:://p /proc/self/cgroup"));
+    for (auto const& run : runs) EXPECT_TRUE(run->close_input().has_value());
+    for (auto const& run : runs) EXPECT_TRUE(h.verdict(run).success());
+    std::string base;
+    std::ifstream mounts("/proc/self/mountinfo");
+    for (std::string line; std::getline(mounts, line);)
+        for (auto const& mount : parse_cgroup_mounts(line + "\n"))
+            if (mount.controllers.empty())
+                base = mount.path + (mount.root == "/" ? own : own.substr(mount.root.size()));
+    base.resize(base.find_last_of('/'));
+    ASSERT_TRUE(std::filesystem::exists(base)) << base;
+    auto const count = [&base] {
+        auto const all = std::filesystem::directory_iterator(base);
+        return std::count_if(begin(all), end(all), [](auto const& entry) { return entry.is_directory(); });
+    };
+    // 64 wait for the next ones, and as many again for company.
+    for (int i = 0; i < 500 && count() > 135; ++i)
+        (void)h.run(h.clock.sleep_for(std::chrono::milliseconds(10)));
+    EXPECT_LE(count(), 135);
 }
 
 /// Kernels and profiles that make no child in a group: then the walk over the processes ends the tree.
