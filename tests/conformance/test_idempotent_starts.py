@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from harness import frames
+from test_secrets import Jwt
 
 
 def a_key():
@@ -100,3 +101,13 @@ def test_the_scope_is_dialect_and_route(daemon):
                "executionId"],
            daemon.call("POST", "/execd/v1/executions", json={"shell": "true"}, headers=key).json()["id"]}
     assert len(ids) == 3
+
+
+def test_the_scope_is_the_principal_too(fresh_daemon, tmp_path):
+    """The same key, route and request of two principals start two things; each of them finds its own again."""
+    jwt = Jwt(tmp_path)
+    daemon = fresh_daemon(args=["--access-token", "token-5"], env={"JWT_PUBLIC_KEY": jwt.public}, python=False)
+    key = a_key()
+    ids = [daemon.call("POST", "/execd/v1/executions", json={"shell": "true"}, headers=[*key, who]).json()["id"]
+           for who in [("X-EXECD-ACCESS-TOKEN", "token-5"), ("Authorization", f"Bearer {jwt.token}")] * 2]
+    assert ids[0] == ids[2] != ids[1] == ids[3], ids
