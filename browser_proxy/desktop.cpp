@@ -36,6 +36,10 @@ Display::Display(Loop& loop, Launcher& launcher, Options const& options)
 std::string Display::missing() const { return absent(launcher(), "Xvfb", "xvfb"); }
 
 Task<Result<void>> Display::come_up(Deadline deadline) {
+    // The home of all of them, before any of them looks for it.
+    auto make = [this] { return launcher().make_directory(options_.home); };
+    auto made = co_await loop().pool().run(Lane::metadata, make);
+    if (!made) co_return made;
     // Under an account that is not root Xvfb would make no socket there but the abstract one.
     if (::mkdir(options_.x_sockets.c_str(), 0777) == 0) ::chmod(options_.x_sockets.c_str(), 01777);
     Launch command;

@@ -27,6 +27,26 @@ class RunningExecution final : public Running {
         return execution_->verdict() ? execution_->verdict()->text() : std::string("still running");
     }
     Task<void> stop(Duration grace) override { co_await execution_->stop(grace); }
+    bool succeeded() const override { return execution_->verdict() && execution_->verdict()->success(); }
+
+    Task<Result<std::string>> output(std::size_t limit, Deadline deadline) override {
+        shell::ReadFrom from;
+        from.streams = shell::mask_of(shell::Stream::out);
+        shell::Cursor cursor = execution_->journal().reader(from);
+        shell::Batch batch;
+        std::string out;
+        for (;;) {
+            auto const next = co_await cursor.next(batch, deadline);
+            if (next == shell::Next::timed_out) co_return fail(Code::timed_out, "", "it took too long");
+            if (next == shell::Next::end) co_return out;
+            for (auto const& slice : batch.slices) {
+                if (slice.lost > 0 || out.size() + slice.bytes.size() > limit)
+                    co_return fail(Code::too_large, "",
+                                   "it wrote more than " + std::to_string(limit) + " bytes");
+                out += slice.bytes;
+            }
+        }
+    }
 
     Task<Result<std::string>> said(shell::Stream stream, std::string mark, Deadline deadline) override {
         shell::ReadFrom from;
@@ -111,6 +131,8 @@ ExecutionLauncher::ExecutionLauncher(shell::Executions& executions, shell::Envir
         base_.set("USER", account_->name);
         base_.set("LOGNAME", account_->name);
     }
+    // The daemon's own is seldom theirs to write; and a socket's path must stay short.
+    if (account_ && account_->identity) base_.set("TMPDIR", "/tmp");
     base_.unset("XAUTHORITY");
     base_.unset("XDG_RUNTIME_DIR");
 }
@@ -135,6 +157,10 @@ Task<Result<std::shared_ptr<Running>>> ExecutionLauncher::start(Launch launch) {
     spec.text = launch.label;
     spec.journal.ring = kKeptOutput;
     spec.journal.spill = 0;
+    if (!launch.input.empty()) {
+        spec.input = shell::Input::bytes;
+        spec.input_bytes = std::move(launch.input);
+    }
     if (launch.pipe) {
         spec.fds = {{launch.pipe.get(), 3}, {launch.pipe.get(), 4}};
         spec.owned.push_back(std::move(launch.pipe));
@@ -142,7 +168,9 @@ Task<Result<std::shared_ptr<Running>>> ExecutionLauncher::start(Launch launch) {
     auto started = co_await executions_.start(std::move(spec));
     if (!started) co_return Failure(started.error());
     auto running = std::make_shared<RunningExecution>(*started);
-    if (!running->alive()) co_return fail(Code::unavailable, launch.label, running->why());
+    auto const& verdict = (*started)->verdict();
+    if (verdict && std::holds_alternative<shell::FailedToStart>(verdict->ending))
+        co_return fail(Code::unavailable, launch.label, running->why());
     co_return running;
 }
 

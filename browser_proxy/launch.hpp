@@ -26,6 +26,7 @@ struct Launch {
     std::string label;  // "chromium"
     std::vector<std::string> argv;
     std::vector<std::pair<std::string, std::string>> env;  // over the account's own
+    std::string input;                                     // its whole standard input
     /// Becomes the program's descriptors 3 (it reads) and 4 (it writes).
     UniqueFd pipe;
 };
@@ -42,6 +43,10 @@ class Running {
                                                          Deadline deadline) = 0;
     /// False: the deadline passed first.
     [[nodiscard]] virtual Task<bool> ended(Deadline deadline) = 0;
+    /// All of its standard output, once it has ended. Code::too_large over `limit` bytes, Code::timed_out.
+    [[nodiscard]] virtual Task<Result<std::string>> output(std::size_t limit, Deadline deadline) = 0;
+    /// It ended by itself with exit status 0.
+    [[nodiscard]] virtual bool succeeded() const = 0;
     /// How it ended: "exit status 1", "signal: killed".
     [[nodiscard]] virtual std::string why() const = 0;
     /// The last few KiB of what it wrote.

@@ -17,7 +17,10 @@ namespace {
 
 constexpr std::string_view kPrefix = "vnc_global_";
 constexpr auto kDisplayPatience = std::chrono::seconds(20);
-constexpr auto kAgain = std::chrono::seconds(1);  // after trouble; a new second is a new name, too
+constexpr Duration kAgain = std::chrono::seconds(1);  // after trouble, longer each time ...
+constexpr Duration kLongestRest = std::chrono::seconds(30);
+constexpr Duration kLasted = std::chrono::seconds(10);  // ... unless it had gone well so long
+constexpr std::size_t kStem = 30;                       // "vnc_global_20251126_111648_seg"
 
 bool digits(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -38,8 +41,18 @@ std::vector<Recording> read_directory(std::string const& directory) {
                        WallTime(std::chrono::duration_cast<WallTime::duration>(since)), false});
     }
     ::closedir(dir);
-    std::sort(out.begin(), out.end(), [](Recording const& a, Recording const& b) { return a.name > b.name; });
+    // Newest first: seg1000 is newer than seg999.
+    std::sort(out.begin(), out.end(), [](Recording const& a, Recording const& b) {
+        int const stems = a.name.compare(0, kStem, b.name, 0, kStem);
+        if (stems != 0) return stems > 0;
+        return a.name.size() != b.name.size() ? a.name.size() > b.name.size() : a.name > b.name;
+    });
     return out;
+}
+
+bool is_there(std::string const& path) {
+    struct stat info {};
+    return ::lstat(path.c_str(), &info) == 0;
 }
 
 }  // namespace
@@ -90,8 +103,9 @@ Task<void> Recorder::run() {
         bool& flag;
         ~Guard() { flag = false; }
     } const guard{at_work_};
-    Clock& clock = loop_.clock();
+    Duration pause = kAgain;
     while (leases_ > 0 && !closing_) {
+        TimePoint const since = loop_.clock().now();
         auto begun = co_await begin();
         if (begun) {
             co_await film();
@@ -99,15 +113,23 @@ Task<void> Recorder::run() {
             trouble_ = begun.error().message();
             log::warn("recording.failed", {{"error", trouble_}});
         }
-        if (leases_ > 0) (void)co_await clock.sleep_for(kAgain);
+        if (loop_.clock().now() - since >= kLasted) pause = kAgain;
+        co_await rest(pause);
+        pause = std::min(pause * 2, kLongestRest);
     }
 }
 
-// The start in local time; two of one second cannot be (kAgain, linger).
-std::string Recorder::next_base() const {
-    std::time_t const now = WallTime::clock::to_time_t(loop_.clock().wall());
+Task<void> Recorder::rest(Duration pause) {
+    Deadline const until = Deadline::in(loop_.clock(), pause);
+    bool waited = true;
+    while (waited && leases_ > 0 && !closing_) waited = co_await changed_.wait(loop_.clock(), until);
+}
+
+// The start in local time.
+std::string Recorder::base_at(WallTime at) const {
+    std::time_t const seconds = WallTime::clock::to_time_t(at);
     std::tm local{};
-    ::localtime_r(&now, &local);
+    ::localtime_r(&seconds, &local);
     char text[32];
     std::strftime(text, sizeof text, "%Y%m%d_%H%M%S", &local);
     return std::string(kPrefix) + text + "_seg";
@@ -121,7 +143,14 @@ Task<Result<void>> Recorder::begin() {
     auto made = co_await loop_.pool().run(Lane::metadata, make);
     if (!made) co_return made;
     co_await prune();
-    base_ = next_base();
+    // A name that was given before (another daemon's, an hour that came twice) is not written over.
+    auto choose = [this, now = loop_.clock().wall()] {
+        std::string base = base_at(now);
+        for (int later = 1; later < 3600 && is_there(options_.directory + "/" + base + "001.mkv"); ++later)
+            base = base_at(now + std::chrono::seconds(later));
+        return base;
+    };
+    base_ = co_await loop_.pool().run(Lane::metadata, choose);
     std::string const seconds = std::to_string(options_.segment_seconds);
     std::string const rate = std::to_string(options_.rate);
     // x264 wants even sides.
@@ -169,7 +198,10 @@ Task<Result<void>> Recorder::begin() {
                     options_.directory + "/" + base_ + "%03d.mkv"};
     command.env = {{"DISPLAY", display_.name()}};
     auto started = co_await launcher_.start(std::move(command));
-    if (!started) co_return Failure(started.error());
+    if (!started) {
+        base_.clear();
+        co_return Failure(started.error());
+    }
     running_ = std::move(*started);
     scope_.spawn("watch", watch(running_));
     log::info("recording.started", {{"name", base_}});
@@ -213,10 +245,13 @@ Task<void> Recorder::prune() {
     auto work = [this, oldest, active = base_] {
         std::uint64_t total = 0;
         int removed = 0;
+        bool found = active.empty();
         for (auto const& one : read_directory(options_.directory)) {
             total += one.size;
-            bool const grows = !active.empty() && one.name.starts_with(active);
-            if (grows || (total <= options_.bytes && one.modified >= oldest)) continue;
+            bool const grows = !found && one.name.starts_with(active);
+            found = found || grows;
+            // Empty ones are what is left of a start on a full disk.
+            if (grows || (one.size > 0 && total <= options_.bytes && one.modified >= oldest)) continue;
             removed += ::unlink((options_.directory + "/" + one.name).c_str()) == 0 ? 1 : 0;
         }
         return removed;
@@ -226,6 +261,7 @@ Task<void> Recorder::prune() {
 }
 
 Task<Result<std::vector<Recording>>> Recorder::list() {
+    co_await prune();  // what is too old goes also where nothing is recorded
     auto work = [this] { return read_directory(options_.directory); };
     auto out = co_await loop_.pool().run(Lane::metadata, work);
     // Of the files of one run only the newest grows.

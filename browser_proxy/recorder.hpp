@@ -74,7 +74,8 @@ class Recorder {
     [[nodiscard]] Task<void> film();
     [[nodiscard]] Task<void> watch(std::shared_ptr<Running> running);
     [[nodiscard]] Task<void> prune();
-    [[nodiscard]] std::string next_base() const;
+    [[nodiscard]] Task<void> rest(Duration pause);
+    [[nodiscard]] std::string base_at(WallTime at) const;
     void release();
 
     Loop& loop_;

@@ -22,7 +22,8 @@ Supervisor::Supervisor(Loop& loop, std::unique_ptr<Launcher> launcher, Options o
       windows_(loop, *launcher_, display_, options_),
       browser_(loop, *launcher_, display_, windows_, options_),
       vnc_(loop, *launcher_, display_, options_),
-      recorder_(loop, *launcher_, display_, recording_of(options_)) {}
+      recorder_(loop, *launcher_, display_, recording_of(options_)),
+      controls_(loop, *launcher_, display_, options_) {}
 
 Supervisor::~Supervisor() = default;
 

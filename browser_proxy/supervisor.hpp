@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "browser_proxy/cdp_pipe.hpp"
+#include "browser_proxy/controls.hpp"
 #include "browser_proxy/launch.hpp"
 #include "browser_proxy/recorder.hpp"
 #include "browser_proxy/unit.hpp"
@@ -134,6 +135,7 @@ class Supervisor {
     [[nodiscard]] VncServer& vnc_server() { return vnc_; }
     [[nodiscard]] Display& display() { return display_; }
     [[nodiscard]] Recorder& recorder() { return recorder_; }
+    [[nodiscard]] Controls& controls() { return controls_; }
     [[nodiscard]] Options const& options() const { return options_; }
 
   private:
@@ -144,6 +146,7 @@ class Supervisor {
     Browser browser_;
     VncServer vnc_;
     Recorder recorder_;
+    Controls controls_;
     bool closing_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "base/utf8.hpp"
 
 namespace execd::browser_proxy {
 
@@ -16,6 +17,17 @@ std::string_view to_string(UnitState state) noexcept {
     }
     return "stopped";
 }
+
+namespace {
+
+// What it said last, behind why it ended: " (no protocol specified)".
+std::string last_line(std::string_view words) {
+    while (!words.empty() && (words.back() == '\n' || words.back() == '\r')) words.remove_suffix(1);
+    auto const line = words.substr(words.rfind('\n') + 1);  // npos + 1 is 0
+    return line.empty() ? std::string() : " (" + to_utf8(line.substr(0, 300)) + ")";
+}
+
+}  // namespace
 
 Unit::Unit(Loop& loop, Launcher& launcher, std::string name, Times times)
     : loop_(loop), launcher_(launcher), name_(std::move(name)), times_(times), scope_(loop, name_) {}
@@ -80,7 +92,9 @@ Task<std::string> Unit::once() {
     auto up = co_await come_up(Deadline::in(clock, times_.come_up));
     if (!up) {
         ++failures_;
-        co_return up.error().message();
+        std::string why = up.error().message();
+        if (running_ && !running_->alive()) why += last_line(running_->last_words());
+        co_return why;
     }
     TimePoint const since = clock.now();
     ++generation_;

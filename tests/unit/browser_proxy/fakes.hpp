@@ -40,6 +40,12 @@ class FakeRunning final : public Running {
         }
         co_return true;
     }
+    Task<Result<std::string>> output(std::size_t, Deadline deadline) override {
+        bool const over = co_await ended(deadline);
+        if (!over) co_return fail(Code::timed_out, "", "it took too long");
+        co_return written;
+    }
+    bool succeeded() const override { return why_ == "exit status 0"; }
     std::string why() const override { return why_; }
     std::string last_words() const override { return words; }
     Task<void> stop(Duration) override {
@@ -60,6 +66,7 @@ class FakeRunning final : public Running {
 
     Launch launch;
     std::string words;
+    std::string written;  // its standard output
     bool stopped = false;
 
   private:

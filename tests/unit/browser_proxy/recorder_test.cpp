@@ -127,6 +127,57 @@ TEST_F(RecorderTest, the_oldest_go_when_there_is_too_much_or_they_are_too_old) {
     EXPECT_TRUE(there(names_[3])) << "none of ours";
 }
 
+TEST_F(RecorderTest, of_a_long_one_the_oldest_pieces_go_and_what_grows_stays) {
+    auto const lease = recorder().lease();
+    display_up();
+    std::string const path = launcher_->last("ffmpeg").launch.argv.back();  // .../vnc_global_..._seg%03d.mkv
+    std::string const base = path.substr(directory_.size() + 1, 30);
+    file(base + "998.mkv", 600, std::chrono::hours(0));
+    file(base + "999.mkv", 600, std::chrono::hours(0));
+    file(base + "1000.mkv", 700, std::chrono::hours(0));
+    clock_.advance(61s);
+    settle();
+    EXPECT_TRUE(there(base + "1000.mkv"));
+    EXPECT_FALSE(there(base + "999.mkv"));
+    EXPECT_FALSE(there(base + "998.mkv"));
+}
+
+TEST_F(RecorderTest, on_a_full_disk_it_tries_again_later_and_later_and_leaves_nothing) {
+    auto const lease = recorder().lease();
+    display_up();
+    for (std::size_t starts = 1; auto const pause : {1s, 2s, 4s, 8s}) {
+        ASSERT_EQ(launcher_->count("ffmpeg"), starts);
+        std::string const path = launcher_->last("ffmpeg").launch.argv.back();
+        file(path.substr(directory_.size() + 1, 30) + "001.mkv", 0, std::chrono::hours(0));
+        launcher_->last("ffmpeg").end("exit status 1");
+        settle();
+        clock_.advance(pause - 1ms);
+        settle();
+        EXPECT_EQ(launcher_->count("ffmpeg"), starts);
+        clock_.advance(1ms);
+        settle();
+        EXPECT_EQ(launcher_->count("ffmpeg"), ++starts);
+        EXPECT_FALSE(there(names_.back()));
+    }
+}
+
+TEST_F(RecorderTest, no_older_file_is_written_over) {
+    auto const lease = recorder().lease();
+    settle();
+    // The clock stands still: this is the second in which the recording will begin.
+    std::time_t const now = WallTime::clock::to_time_t(clock_.wall());
+    std::tm local{};
+    ::localtime_r(&now, &local);
+    char text[64];
+    std::strftime(text, sizeof text, "vnc_global_%Y%m%d_%H%M%S_seg001.mkv", &local);
+    file(text, 10, std::chrono::hours(0));
+    display_up();
+    ASSERT_EQ(launcher_->count("ffmpeg"), 1U);
+    std::string const path = launcher_->last("ffmpeg").launch.argv.back();
+    EXPECT_NE(path.substr(directory_.size() + 1, 30), std::string(text).substr(0, 30));
+    EXPECT_TRUE(there(text));
+}
+
 TEST(recording_names, only_ours) {
     EXPECT_TRUE(is_recording_name("vnc_global_20251126_111648_seg001.mkv"));
     EXPECT_TRUE(is_recording_name("vnc_global_20251126_111648_seg1000.mkv"));
