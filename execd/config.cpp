@@ -342,7 +342,7 @@ Result<void> set_browser(Config& c, std::string const& v) {
 
 Result<void> set_browser_size(Config& c, std::string const& v) {
     auto const cross = v.find('x');
-    if (cross == std::string::npos) return wrong("expected WIDTHxHEIGHT");
+    if (cross == std::string::npos) return wrong("expected WIDTHxHEIGHT, for instance 1280x1024");
     auto const width = whole_number(v.substr(0, cross), 320, 7680);
     auto const height = whole_number(v.substr(cross + 1), 240, 4320);
     if (!width || !height) return wrong("expected WIDTHxHEIGHT, 320x240 to 7680x4320");

@@ -222,7 +222,7 @@ Result<void> Daemon::build_routes() {
     for (auto const prefix : agentrun::owned_paths()) owners.push_back({std::string(prefix), &agentrun_});
     owners.push_back({"/api", &sandbox_sdk_});
     owners.push_back({"/api/v1", &cloud_sandbox_});
-    for (char const* prefix : {"/execd", "/cdp", "/devtools", "/json", "/websockify"})
+    for (char const* prefix : {"/execd", "/cdp", "/devtools", "/json", "/vnc", "/websockify"})
         owners.push_back({prefix, &own_});
     auto router = http::Router::build(std::move(rows), std::move(owners));
     if (!router) return Failure(router.error());

@@ -127,12 +127,13 @@ Task<void> CdpRelay::up() {
         if (size > 0) {
             out.clear();
             auto step = filter_.take(std::span(block.data(), size), out);
-            if (!out.empty()) {
+            if (!out.empty() && !said_end_) {
                 auto sent = co_await upstream_.stream->write(out, kStall);
                 if (!sent) break;
             }
             if (!step.replies.empty()) co_await inject(std::move(step.replies));
             if (step.broken) break;
+            if (step.closed && said_end_) break;  // the answer to ours
             if (step.closed) co_return;  // Chromium answers it and hangs up: the other direction ends it
             if (out.capacity() > kLargeBlock) out = std::string();
         }
@@ -232,6 +233,7 @@ Task<void> CdpRelay::say_end() {
     std::string const payload = http::ws_close_payload(code, why);
     std::string frame(http::ws_frame_head(http::WsOpcode::close, payload.size()).view());
     frame += payload;
+    said_end_ = true;
     bool const sent = co_await write_down(frame);
     if (!sent) co_return;
     client_->shutdown_write();

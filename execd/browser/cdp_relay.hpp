@@ -52,6 +52,7 @@ class CdpRelay final : public http::Upgrade {
     std::string injected_;       // waits for the end of a message
     bool writing_ = false;       // somebody writes to the client
     bool closed_below_ = false;  // Chromium sent a close frame
+    bool said_end_ = false;      // the close frame was ours
     bool finished_ = false;
     Event write_free_;
 };

@@ -1,6 +1,6 @@
 // VncRelay: a viewer's WebSocket and the VNC server's TCP connection: RFB in binary messages, as noVNC and
 // websockify speak it. Nothing is read from the server before the viewer took what came before, so a viewer
-// that stops reading costs one block and is dropped after half a minute.
+// that stops reading costs one block and is dropped after five seconds.
 //
 // Thread: the reactor. Owner: the connection that was upgraded.
 #pragma once

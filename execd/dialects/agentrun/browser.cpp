@@ -1,5 +1,6 @@
 // The browser's and the desktop's sockets (contracts/agentrun.md §2).
 #include "execd/browser/sockets.hpp"
+#include "execd/browser/viewer.hpp"
 #include "execd/dialects/agentrun/parts.hpp"
 
 namespace execd::agentrun {
@@ -19,6 +20,17 @@ void add_browser(Table& table) {
     add("/ws/automation", "openAutomation", "WebSocket: Chrome DevTools Protocol of the browser.", cdp);
     add("/ws/liveview", "openLiveview", "WebSocket: the desktop, RFB in binary messages.", vnc);
     add("/ws/livestream", "openLivestream", "The same.", vnc);
+    auto page =
+        row_of("GET", "/static/{file...}", "viewDesktopPage", "vnc.html: a page that shows the desktop.");
+    page.tag = "AgentRun";
+    page.access = http::Access::open;  // the page alone: its socket wants a credential
+    page.statuses = {{200, nullptr, "text/html", "The page, or a script of it"}};
+    page.invoke = [state = table.state()](http::Call& call) {
+        std::string file = call.param("file");
+        if (file.empty()) file = "index";  // no page of ours
+        return browser::viewer_file(state->services, call, std::move(file));
+    };
+    table.add_both(std::move(page));
 }
 
 }  // namespace execd::agentrun

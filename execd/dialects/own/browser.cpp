@@ -4,6 +4,7 @@
 
 #include "browser_proxy/supervisor.hpp"
 #include "execd/browser/sockets.hpp"
+#include "execd/browser/viewer.hpp"
 #include "execd/http/fields.hpp"
 #include "execd/http/target.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 constexpr auto kPatience = std::chrono::seconds(25);
 
 Answer json(Json const& body, unsigned status = 200) {
-    return Answer::bytes(status, "application/json; charset=UTF-8",
+    return Answer::bytes(status, "application/json; charset=utf-8",
                          body.dump(3, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
@@ -35,6 +36,11 @@ std::string our_address(Call const& call) {
     if (host.empty()) host = "127.0.0.1:" + std::to_string(call.listener->port);
     std::string const proto = first_of(call, "X-Forwarded-Proto");
     bool const secure = http::iequals(proto, "https") || http::iequals(proto, "wss");
+    std::string const port = first_of(call, "X-Forwarded-Port");
+    bool const number =
+        !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == port.npos;
+    bool const has_port = host.find(':', host.rfind(']') == host.npos ? 0 : host.rfind(']')) != host.npos;
+    if (number && !has_port && port != (secure ? "443" : "80")) host += ":" + port;
     return (secure ? "wss://" : "ws://") + host + first_of(call, "X-Forwarded-Prefix") + call.mount;
 }
 
@@ -188,6 +194,10 @@ std::vector<http::Row> browser_rows(Services& services) {
         });
     add(row_of("GET", "/websockify", "openDesktop", "WebSocket: the desktop, RFB in binary messages."),
         [s](Call& call) { return browser::open_vnc(*s, call); });
+    auto page = row_of("GET", "/vnc/{file...}", "viewDesktop", "A page that shows the desktop (noVNC).");
+    page.access = http::Access::open;  // the page alone: its socket wants a credential
+    page.statuses = {{200, nullptr, "text/html", "The page, or a script of it"}};
+    add(std::move(page), [s](Call& call) { return browser::viewer_file(*s, call, call.param("file")); });
     add(row_of("GET", "/json", "listTargets", "Pages and other targets, as Chromium lists them."),
         [s](Call& call) { return list(*s, call); });
     add(row_of("GET", "/json/list", "listTargetsToo", "The same."),

@@ -7,6 +7,7 @@
 
 #include "execd/dialects/own/browser.hpp"
 #include "execd/dialects/own/contexts.hpp"
+#include "execd/dialects/own/desktop.hpp"
 #include "execd/dialects/own/executions.hpp"
 #include "execd/dialects/own/files_rows.hpp"
 #include "execd/dialects/own/metrics.hpp"
@@ -103,9 +104,8 @@ std::vector<http::Row> rows(Services& services) {
     row.doc = "Readiness: 200, or 503 with what is missing.";
     row.sync = [readiness = &services.readiness](http::Call& call) { return ready(*readiness, call); };
     out.push_back(row);
-    for (auto* const more :
-         {contexts_rows, runs_rows, file_rows, execution_rows, screen_rows, event_rows, browser_rows,
-          metrics_rows})
+    for (auto* const more : {contexts_rows, runs_rows, file_rows, execution_rows, screen_rows, event_rows,
+                             browser_rows, desktop_rows, metrics_rows})
         for (auto& each : more(services)) out.push_back(std::move(each));
     return out;
 }
