@@ -4,6 +4,10 @@
 # docker build --target code-interpreter -t execd-code-interpreter .
 #   A sandbox to be used as it is: execd on port 8080, one Python for shell, pip and kernel, Node, bash. As the user
 #   `sandbox`; as root with `docker run --user 0`, or built so with --build-arg SANDBOX_USER=root.
+# docker build --target browser -t execd-browser .
+#   Chromium on a desktop, started at once; ports 8080, 5000 and 3000 as AgentRun's image has them. --shm-size is not needed.
+# docker build --target all-in-one -t execd-all-in-one .
+#   code-interpreter and browser in one; ports 8080 and 5000.
 FROM debian:12 AS build
 COPY scripts/deps scripts/common.sh scripts/libzmq.sh scripts/packages.txt scripts/python-requirements.txt /src/scripts/
 WORKDIR /src
@@ -65,3 +69,48 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/health"]
 ENTRYPOINT ["execd"]
+
+# noVNC's files without the server, Node and Python that its package depends on.
+FROM debian:12 AS novnc
+RUN apt-get update && cd /tmp && apt-get download novnc && dpkg-deb -x novnc_*.deb /tmp/unpacked && mkdir -p /out && \
+    cp -rL /tmp/unpacked/usr/share/novnc/core /tmp/unpacked/usr/share/novnc/vendor /out/ && \
+    rm -rf /tmp/unpacked /tmp/novnc_*.deb /var/lib/apt/lists/*
+
+FROM debian:12 AS browser
+ARG SANDBOX_USER=sandbox
+ARG EXECD_COMMIT=
+LABEL org.opencontainers.image.title="execd browser" \
+      org.opencontainers.image.description="execd with Chromium on a desktop" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$EXECD_COMMIT"
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        bash ca-certificates chromium curl ffmpeg fonts-dejavu-core fonts-noto-color-emoji fonts-wqy-zenhei openbox procps \
+        x11vnc xclip xdotool xvfb && \
+    rm -rf /var/lib/apt/lists/* && useradd --create-home --shell /bin/bash sandbox && \
+    mkdir -m 1777 /tmp/.X11-unix
+COPY --from=novnc /out /usr/share/novnc
+COPY --from=build /execd /usr/local/bin/execd
+COPY deploy/bootstrap.sh /usr/local/bin/bootstrap.sh
+ENV LANG=C.UTF-8 EXECD_BROWSER=boot EXECD_LISTEN=5000,3000
+USER $SANDBOX_USER
+WORKDIR /home/sandbox
+EXPOSE 8080 5000 3000
+# Ready is when a page is open and Chromium has answered.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/execd/v1/ready"]
+ENTRYPOINT ["execd"]
+
+FROM code-interpreter AS all-in-one
+ARG SANDBOX_USER=sandbox
+LABEL org.opencontainers.image.title="execd all in one" \
+      org.opencontainers.image.description="execd with Python, Node, bash, and Chromium on a desktop"
+USER root
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        chromium ffmpeg fonts-dejavu-core fonts-noto-color-emoji fonts-wqy-zenhei openbox x11vnc xclip xdotool xvfb && \
+    rm -rf /var/lib/apt/lists/* && mkdir -m 1777 /tmp/.X11-unix
+COPY --from=novnc /out /usr/share/novnc
+ENV EXECD_BROWSER=boot EXECD_LISTEN=5000
+USER $SANDBOX_USER
+EXPOSE 8080 5000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+    CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/execd/v1/ready"]

@@ -33,6 +33,8 @@ def switched_on(letter):
 collect_ignore = [name for name, letter, _ in later_files() if not switched_on(letter)]
 if not os.environ.get("EXECD_SERVER_VENV"):  # scripts/test --full
     collect_ignore.append("test_opensandbox_server.py")
+if not os.environ.get("EXECD_TEST_FULL"):
+    collect_ignore += ["test_browser_full.py", "test_images.py"]
 
 
 def pytest_report_header():
@@ -127,7 +129,8 @@ def fresh_daemon():
 @pytest.fixture(scope="session")
 def daemon_with_token():
     """A protected daemon; its own calls carry the token, `token` is beside it."""
-    one = Daemon(env={"EXECD_ACCESS_TOKEN": TOKEN}).listening()
+    # Every route of it is walked: no browser is started for that.
+    one = Daemon(env={"EXECD_ACCESS_TOKEN": TOKEN, "EXECD_BROWSER": "off"}).listening()
     one.token = TOKEN
     one.shared = True
     one.headers = [("X-EXECD-ACCESS-TOKEN", TOKEN)]

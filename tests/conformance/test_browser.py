@@ -2,7 +2,6 @@
 CDP and RFB; what happens when they never come or stand still is tested in virtual time (tests/unit/browser_proxy)."""
 
 import base64
-import itertools
 import json
 import os
 import re
@@ -15,55 +14,19 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from harness import processes
+from harness.browser import Cdp, Rfb, png_pixels, with_novnc
 from harness.daemon import Daemon
 
 pytestmark = pytest.mark.skipif(not shutil.which("chromium"), reason="scripts/deps --test installs chromium")
 
 
 @pytest.fixture(scope="module")
-def desktop():
+def desktop(tmp_path_factory):
     """A daemon of its own: what is done to its browser disturbs no other test."""
-    one = Daemon(env={"EXECD_BROWSER_SIZE": "800x600"}).listening()
+    one = Daemon(env={"EXECD_BROWSER_SIZE": "800x600", **with_novnc(tmp_path_factory.mktemp("data"))}).listening()
     yield one
     one.stop()
-
-
-class Cdp:
-    """One client of the browser; `session` is a page that it is attached to."""
-
-    def __init__(self, daemon, path="/cdp"):
-        self.socket = connect(f"ws://127.0.0.1:{daemon.port}{path}", max_size=None, open_timeout=40, compression=None)
-        self.ids = itertools.count(1)
-        self.session = None
-
-    def call(self, method, **params):
-        number = next(self.ids)
-        message = {"id": number, "method": method, "params": params}
-        if self.session:
-            message["sessionId"] = self.session
-        self.socket.send(json.dumps(message))
-        while True:
-            answer = json.loads(self.socket.recv(20))
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def pages(self):
-        return [t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page"]
-
-    def attach(self):
-        target = self.pages()[0]["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        return self
-
-    def evaluate(self, text):
-        return self.call("Runtime.evaluate", expression=text, returnByValue=True)["result"].get("value")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
 
 
 def unit(daemon, name):
@@ -115,6 +78,9 @@ def test_discovery_speaks_of_us(desktop, slash):
     version = desktop.call("GET", f"/json/version{slash}", headers=headers).json()
     assert version["Browser"].startswith("Chrome/")
     assert version["webSocketDebuggerUrl"].startswith("wss://sandbox.example:7/devtools/browser/")
+    headers = [("X-Forwarded-Host", "front.example"), ("X-Forwarded-Port", "8443"), ("X-Forwarded-Prefix", "/box/7")]
+    version = desktop.call("GET", f"/json/version{slash}", headers=headers).json()
+    assert version["webSocketDebuggerUrl"].startswith("ws://front.example:8443/box/7/devtools/browser/")
     pages = desktop.call("GET", f"/json/list{slash}").json()
     assert pages == desktop.call("GET", f"/json{slash}").json()
     url = next(page for page in pages if page["type"] == "page")["webSocketDebuggerUrl"]
@@ -140,32 +106,97 @@ def test_no_proxy_leads_to_it(desktop):
 
 
 def test_the_desktop_is_shown(desktop):
-    for path in ("/ws/liveview", "/ws/livestream", "/websockify"):
-        with connect(f"ws://127.0.0.1:{desktop.port}{path}", subprotocols=["binary"], open_timeout=40) as viewer:
-            assert viewer.subprotocol == "binary"
-            assert viewer.recv(10) == b"RFB 003.008\n"
-            viewer.send(b"RFB 003.008\n")
-            assert viewer.recv(10) == b"\x01\x01"
-            viewer.send(b"\x01")
-            assert viewer.recv(10) == b"\0\0\0\0"
-            viewer.send(b"\x01")
-            start = viewer.recv(10)
-            assert (int.from_bytes(start[:2], "big"), int.from_bytes(start[2:4], "big")) == (800, 600)
-            # One picture, uncompressed: all of it arrives.
-            viewer.send(b"\x02\0\0\x01\0\0\0\0")
-            viewer.send(b"\x03\0\0\0\0\0" + (800).to_bytes(2, "big") + (600).to_bytes(2, "big"))
-            have = 0
-            while have < 800 * 600 * 4:
-                have += len(viewer.recv(20))
-    with connect(f"ws://127.0.0.1:{desktop.port}/ws/liveview") as viewer:
-        assert viewer.subprotocol is None
+    with Cdp(desktop).attach() as page:
+        page.whole_screen().evaluate("document.body.style.background = 'rgb(250, 120, 10)'")
+        for path in ("/ws/liveview", "/ws/livestream", "/websockify"):
+            with Rfb(desktop, path, subprotocols=["binary"]) as viewer:
+                assert viewer.socket.subprotocol == "binary" and (viewer.width, viewer.height) == (800, 600)
+                end = time.monotonic() + 10
+                while path == "/websockify" and viewer.picture()(100, 300) != (250, 120, 10):  # the pointer is in the middle
+                    assert time.monotonic() < end
+    with Rfb(desktop, "/ws/liveview") as viewer:
+        assert viewer.socket.subprotocol is None
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP] if os.environ.get("EXECD_TEST_FULL") else [signal.SIGKILL])
-def test_a_dead_browser_is_told_and_replaced(desktop, how):
+def test_the_page_that_shows_it(desktop, fresh_daemon):
+    for where in ("/vnc", "/vnc/", "/static/vnc.html", "/sandboxes/x/static/vnc.html?path=/ws/livestream&autoconnect=true"):
+        page = desktop.call("GET", where)
+        assert page.status == 200 and page.header("Content-Type").startswith("text/html"), page
+        script = re.search(r'src="([^"]+)"', page.text)[1]
+        assert script == ("vnc/viewer.js" if where == "/vnc" else "viewer.js")
+    for path in ("/vnc/viewer.js", "/static/viewer.js", "/vnc/novnc/core/rfb.js", "/sandboxes/x/static/novnc/core/util/logging.js"):
+        answer = desktop.call("GET", path)
+        assert answer.status == 200 and answer.header("Content-Type").startswith("text/javascript"), path
+    for trick in ("/vnc/novnc/../../etc/passwd", "/vnc/novnc/core/..%2f..%2fpackage.json", "/vnc/novnc/package.json", "/static/",
+                  "/vnc/novnc/core/.hidden.js", "/vnc/novnc//etc/passwd.js", "/vnc/novnc/core/none.js", "/static/x.html"):
+        assert desktop.call("GET", trick).status in (400, 404), trick
+    bare = fresh_daemon(env={"XDG_DATA_DIRS": "/nowhere:relative"})
+    answer = bare.call("GET", "/vnc/")
+    assert answer.status == 503 and "noVNC is not installed" in answer.text
+
+
+def test_hands_and_eyes(desktop):
+    told = desktop.call("GET", "/execd/v1/desktop").json()
+    assert (told["width"], told["height"], told["missing"]) == (800, 600, {})
+
+    def act(what, status=204, **body):
+        answer = desktop.call("PUT" if what == "clipboard" else "POST", f"/execd/v1/desktop/{what}", json=body)
+        assert answer.status == status, answer
+        return answer
+
+    with Cdp(desktop).attach() as page:
+        page.whole_screen().evaluate("""document.body.innerHTML = `<style>* { margin: 0 }</style>
+            <textarea id=t style="position:fixed;left:0;top:0;width:400px;height:300px"></textarea>
+            <div style="position:fixed;left:500px;top:400px;width:100px;height:100px;background:rgb(10,200,30)"></div>`;
+            window.seen = []; for (const kind of ["click", "dblclick", "contextmenu", "wheel"])
+              addEventListener(kind, e => { seen.push([kind, e.clientX, e.clientY, Math.sign(e.deltaY || 0)]); })""")
+
+        def until(expression, value):
+            end = time.monotonic() + 10
+            while (now := page.evaluate(expression)) != value:
+                assert time.monotonic() < end, (now, value)
+                time.sleep(0.02)
+
+        act("mouse", action="click", x=100, y=100)
+        until("document.activeElement.id", "t")
+        assert desktop.call("GET", "/execd/v1/desktop/pointer").json() == {"x": 100, "y": 100}
+        act("mouse", action="double_click", x=600, y=10)
+        act("mouse", action="scroll", down=2)
+        until("seen.filter(e => e[0] == 'dblclick')", [["dblclick", 600, 10, 0]])
+        until("seen.filter(e => e[0] == 'wheel').length > 0 && seen.filter(e => e[0] == 'wheel').every(e => e[3] == 1)", True)
+        act("mouse", action="click", x=100, y=100)
+        text = "Hello, W\u00f6rld \u20ac \u4e16\u754c \U0001f600!\n\t-- 'x' \"y\" $HOME"
+        act("text", text=text.replace("\t", ""))
+        until("t.value", text.replace("\t", ""))
+        act("keys", keys=["ctrl+a", "Delete", "a", "shift+b", "/"])
+        until("t.value", "aB/")
+        act("clipboard", text=text)
+        assert desktop.call("GET", "/execd/v1/desktop/clipboard").json() == {"text": text}
+        act("keys", keys=["ctrl+a", "ctrl+v"])
+        until("t.value", text)
+        act("mouse", action="drag", x=500, y=400, to_x=599, to_y=499)
+        # A region, all of it, and as a JPEG.
+        shot = desktop.call("GET", "/execd/v1/desktop/screenshot?x=498&y=398&width=6&height=6")
+        assert shot.header("Content-Type") == "image/png"
+        width, height, rows = png_pixels(shot.body)
+        assert (width, height) == (6, 6) and rows[4][4] == (10, 200, 30) and rows[0][0] != (10, 200, 30)
+        whole = desktop.call("GET", "/execd/v1/desktop/screenshot").body
+        assert (int.from_bytes(whole[16:20], "big"), int.from_bytes(whole[20:24], "big")) == (800, 600)
+        assert desktop.call("GET", "/execd/v1/desktop/screenshot?format=jpeg&quality=50").body.startswith(b"\xff\xd8\xff")
+    for query in ("x=800", "width=801", "x=799&width=2", "format=gif", "quality=0", "x=-1", "height=99999999999"):
+        assert desktop.call("GET", f"/execd/v1/desktop/screenshot?{query}").status == 400, query
+    for body in ({"action": "click", "x": 800, "y": 0}, {"action": "click", "x": 1}, {"action": "drag", "x": 1, "y": 1},
+                 {"action": "fly"}, {"action": "scroll"}, {"action": "move"}, {"action": "click", "count": 9}):
+        act("mouse", 400, **body)
+    act("keys", 400, keys=["NoSuchKey"])
+    act("keys", 400, keys=["-x"])
+    act("text", 400, text="a\u001b[0m")
+
+
+def test_a_dead_browser_is_told_and_replaced(desktop):
     client = Cdp(desktop)
     client.call("Browser.getVersion")
-    os.kill(unit(desktop, "browser")["pid"], how)
+    os.kill(unit(desktop, "browser")["pid"], signal.SIGKILL)
     with pytest.raises(ConnectionClosed) as end:
         while True:
             client.socket.recv(40)
@@ -210,22 +241,10 @@ def test_what_is_missing_refuses_only_its_own(fresh_daemon):
     one = fresh_daemon(env={"EXECD_BROWSER_PROGRAM": "/nowhere/chromium"})
     answer = one.call("GET", "/json/version")
     assert answer.status == 503 and "/nowhere/chromium is not installed" in answer.text
-    assert one.call("GET", "/execd/v1/ready").status == 200
+    processes.eventually(lambda: one.call("GET", "/execd/v1/ready").status == 200, what="readiness")
+    for path in ("/execd/v1/desktop/pointer", "/recordings"):
+        assert one.call("GET", path).status == 200, "these need no Chromium"
     off = fresh_daemon(env={"EXECD_BROWSER": "off"})
+    assert off.call("GET", "/execd/v1/desktop").status == 503 and off.call("GET", "/vnc/").status == 503
     assert off.call("GET", "/json/version").status == 503
     assert off.call("GET", "/execd/v1/browser").json()["mode"] == "off"
-
-
-def test_at_boot_and_an_orderly_end(fresh_daemon):
-    one = fresh_daemon(env={"EXECD_BROWSER": "boot"})
-    one.wait_event("desktop.ready")
-    end = time.monotonic() + 40
-    while one.call("GET", "/health").json()["status"] != "ok":
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    client = Cdp(one)
-    client.call("Browser.getVersion")
-    os.kill(one.pid, signal.SIGTERM)
-    with pytest.raises(ConnectionClosed) as closed:
-        client.socket.recv(20)
-    assert closed.value.rcvd.code == 1001

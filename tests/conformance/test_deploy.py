@@ -70,7 +70,8 @@ def test_every_variable_that_is_set_is_one_of_execds():
     known = set(re.findall(r"\bEXECD_[A-Z_]+\b", run_once("--help").stdout))
     named = {each["name"] for each in container()["env"]}
     named |= set(yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["sandbox"]["environment"])
-    named |= set(re.findall(r"\b(EXECD_[A-Z_]+)=", " ".join(line for line in stages()["code-interpreter"] if line.startswith("ENV "))))
+    for stage in ("code-interpreter", "browser", "all-in-one"):
+        named |= set(re.findall(r"\b(EXECD_[A-Z_]+)=", " ".join(line for line in stages()[stage] if line.startswith("ENV "))))
     assert named <= known, named - known
 
 
@@ -81,7 +82,13 @@ def test_the_stages_of_the_dockerfile():
     assert "COPY --from=build /execd /execd" in execd
     assert any(line.startswith("HEALTHCHECK ") and "/health" in line for line in interpreter)
     assert "USER $SANDBOX_USER" in interpreter and any("SANDBOX_USER=sandbox" in line for line in interpreter)
-    for name in ("execd", "code-interpreter"):
+    for name in ("browser", "all-in-one"):
+        text = "\n".join(stages()[name])
+        for package in ("chromium", "xvfb", "openbox", "x11vnc", "ffmpeg", "xdotool", "xclip"):
+            assert re.search(rf"install .*\b{package}\b", text), (name, package)
+        assert "COPY --from=novnc /out /usr/share/novnc" in text and "EXECD_BROWSER=boot" in text and "/execd/v1/ready" in text
+        assert "USER $SANDBOX_USER" in text and "mkdir -m 1777 /tmp/.X11-unix" in text
+    for name in ("execd", "code-interpreter", "browser", "all-in-one"):
         assert any("org.opencontainers.image.title" in line for line in stages()[name])
     pinned = (DEPLOY / "code-interpreter.txt").read_text()
     for package in ("ipykernel", "pandas", "numpy", "matplotlib", "pillow", "requests", "playwright", "markdownify"):

@@ -207,7 +207,8 @@ class Daemon:
                 for pid in processes.marked(MARK, self.run_id)}
         assert not left, f"processes outlived the daemon: {left}"
         files = sorted(str(p.relative_to(self.tmp)) for p in self.tmp.rglob("*")
-                       if p.name.startswith("execd") and p.suffix != ".env")  # commands.set_env is meant to last
+                       # What commands.set_env kept, the browser's profile and recordings are meant to last.
+                       if p.name.startswith("execd") and p.suffix != ".env" and not p.name.startswith("execd-browser-"))
         assert not files, f"temporary files outlived the daemon: {files}"
 
 
