@@ -76,6 +76,21 @@ def test_limits_bite_or_are_said_not_to(daemon, without_groups, groups, tmp_path
     assert daemon.call("DELETE", f"/v1/sandboxes/{claim}").status == 204
 
 
+def test_limits_bind_code_too(daemon):
+    made = create(daemon, resourceLimits={"memory": "192Mi"})
+    code = "b = bytearray(400 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\nprint('had it')"
+    seen = {}
+    for name, text in (("large", code), ("after", "print(6 * 7)")):
+        answer = daemon.call("POST", "/code", json={"code": text, "context": {"language": "python"}},
+                             headers=[("X-EXECD-CLAIM", made["id"])])
+        seen[name] = [json.loads(one) for one in answer.text.split("\n\n") if one.strip()]
+    died = [one["error"]["ename"] for one in seen["large"] if one["type"] == "error"]
+    loose = "memory" in (made["status"].get("message") or "")
+    assert died == ([] if loose else ["KernelDied"]), seen["large"]
+    assert [one["text"].strip() for one in seen["after"] if one["type"] == "stdout"] == ["42"], seen["after"]
+    assert daemon.call("DELETE", f"/v1/sandboxes/{made['id']}").status == 204
+
+
 def milliseconds(work):
     began = time.monotonic()
     work()

@@ -15,15 +15,17 @@ from opensandbox.sync.sandbox import SandboxSync
 
 from harness.sdk import asynchronous
 
-MODES = ["header", "path", "token"]
+# Directly; by the path of the server's proxy, no header; all of it through /proxy/44772; to a protected daemon.
+MODES = ["header", "path", "through", "token", "token through"]
 
 
 @contextlib.contextmanager
 def place(request, mode):
-    """Keyword arguments of a connection: direct, by the server's proxy, to a protected daemon."""
-    daemon = request.getfixturevalue("daemon_with_token" if mode == "token" else "daemon")
-    options = {"domain": f"127.0.0.1:{daemon.port}", "protocol": "http", "use_server_proxy": mode == "path"}
-    if mode == "token":
+    """Keyword arguments of a connection."""
+    daemon = request.getfixturevalue("daemon_with_token" if "token" in mode else "daemon")
+    domain = f"127.0.0.1:{daemon.port}" + ("/proxy/44772" if "through" in mode else "")
+    options = {"domain": domain, "protocol": "http", "use_server_proxy": "path" in mode}
+    if "token" in mode:
         options["api_key"] = daemon.token
     yield options
 
@@ -68,19 +70,38 @@ async def test_a_sandbox_from_create_to_kill(request, mode, work):
 def test_the_synchronous_one(request, mode, work):
     with place(request, mode) as options:
         config = ConnectionConfigSync(**options)
-        with SandboxSync.create("python:3.11", connection_config=config) as box:
-            assert box.commands.run("echo hi").logs.stdout[0].text.strip() == "hi"
+        with SandboxSync.create("python:3.11", timeout=timedelta(minutes=5), env={"COLOUR": "blue"},
+                                metadata={"project": "p-1"}, connection_config=config) as box:
+            run = box.commands.run("echo $COLOUR; exit 3")
+            assert run.logs.stdout[0].text.strip() == "blue" and run.exit_code == 3
+            box.files.write_file(f"{work}/a.txt", "grüße")
+            assert box.files.read_file(f"{work}/a.txt") == "grüße"
             code = CodeInterpreterSync.create(box)
-            code.codes.run("x = 42")
+            code.codes.run("import os; x = 42")
+            info = box.get_info()
+            assert info.status.state == "Running" and info.metadata == {"project": "p-1"}
+            assert info.entrypoint == ["tail", "-f", "/dev/null"] and info.image.image == "python:3.11"
             box.pause()
+            assert box.get_info().status.state == "Paused" and box.is_healthy()
+            with pytest.raises(SandboxApiException) as caught:
+                box.commands.run("true")
+            assert caught.value.status_code == 409
             box = SandboxSync.resume(box.id, connection_config=config)
-            assert CodeInterpreterSync.create(box).codes.run("print(x)").logs.stdout[0].text == "42\n"
+            ran = CodeInterpreterSync.create(box).codes.run("print(x, os.environ['COLOUR'])")
+            assert ran.logs.stdout[0].text == "42 blue\n"
+            assert box.renew(timedelta(hours=1)).expires_at == box.get_info().expires_at > info.expires_at
+            assert box.patch_metadata({"project": None, "team": "t"}).metadata == {"team": "t"}
+            assert "COLOUR" in box.get_diagnostic_logs("container").content
+            assert '"paused"' in box.get_diagnostic_events("container").content
             other = SandboxSync.connect(box.id, connection_config=config)
             assert other.is_healthy() and other.get_info().id == box.id
             assert other.get_endpoint(3000).endpoint.endswith("/proxy/3000")
             other.kill()
             with pytest.raises(SandboxException):
                 SandboxSync.connect(box.id, connection_config=config)
+            with pytest.raises(SandboxApiException) as caught:
+                box.get_info()
+            assert caught.value.status_code == 404 and caught.value.error.code == "DOCKER::SANDBOX_NOT_FOUND"
 
 
 @asynchronous

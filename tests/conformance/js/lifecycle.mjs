@@ -1,5 +1,5 @@
 // Sandbox.create() of the published JavaScript SDK against a daemon that answers as the lifecycle server.
-// Arguments: host:port, directory, "proxy" or "direct".
+// Arguments: host:port[/path], directory, "proxy", "through" or "direct". A key comes by the environment.
 import assert from "node:assert/strict";
 import { ConnectionConfig, Sandbox, SandboxManager } from "@alibaba-group/opensandbox";
 
