@@ -176,7 +176,11 @@ Task<void> Server::accept_loop(Listener& listener) {
                 break;
             }
             if (err != 0) continue;  // ECONNABORTED and the like: that client is gone
-            accepted(std::move(fd), listener.family, *listener.info);
+            try {
+                accepted(std::move(fd), listener.family, *listener.info);
+            } catch (std::exception const& e) {  // no memory: that client is cut off, the next one may be served
+                log::warn("http.accept_exhausted", {{"error", e.what()}});
+            }
         }
     }
 }

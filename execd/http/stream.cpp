@@ -65,11 +65,10 @@ Failure failure_of(boost::system::error_code ec, bool expired, std::string_view 
 
 }  // namespace
 
-Stream::Stream(Loop& loop, UniqueFd fd, int family)
-    : loop_(&loop),
-      socket_(loop.io(), asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP),
-              fd.release()),
-      token_(kStreams) {
+Stream::Stream(Loop& loop, UniqueFd fd, int family) : loop_(&loop), socket_(loop.io()), token_(kStreams) {
+    // Throws where the kernel can watch no more descriptors; this one is closed then.
+    socket_.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.get());
+    (void)fd.release();
     if (family != AF_UNIX) {
         int const one = 1;
         ::setsockopt(native(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

@@ -33,7 +33,7 @@ class Stream {
   public:
     static constexpr std::uint64_t kLeastRate = 100;  // bytes a second
 
-    /// Takes a connected, non-blocking socket.
+    /// Takes a connected, non-blocking socket. Throws system_error where the kernel can watch no more of them.
     Stream(Loop& loop, UniqueFd fd, int family);
     ~Stream();
     Stream(Stream const&) = delete;

@@ -328,6 +328,10 @@ COVERED = {
     "execd_executionEvents": event_feed,
 }
 NO_STREAM = {"opensandbox_reportClientEvent", "execd_metrics"}  # a small body of no promised type
+# What needs a browser: test_browser.py.
+NO_STREAM |= {f"agentrun_{name}" for each in ("Automation", "Liveview", "Livestream")
+              for name in (f"open{each}", f"sandboxOpen{each}")}
+NO_STREAM |= {"agentrun_downloadRecording", "agentrun_sandboxDownloadRecording"}
 
 
 def test_every_streaming_route_has_a_scenario(daemon):

@@ -46,9 +46,9 @@ def work(one):
         attempt(one, "POST", "/command", [], b'{"command":"echo hi; seq 1 2000"}'),
         attempt(one, "POST", "/command", [], b'{"command":"cat","envs":{"A":"b"}}'),
         attempt(one, "POST", "/files/upload", form, upload),
-        attempt(one, "GET", f"/files/download?{query(path=f'{one.work}/up')}"),
-        attempt(one, "GET", f"/files/search?{query(path=str(one.work), pattern='*')}"),
-        attempt(one, "GET", f"/directories/list?{query(path=str(one.work), depth='2')}"),
+        attempt(one, "GET", query("/files/download", path=f"{one.work}/up")),
+        attempt(one, "GET", query("/files/search", path=str(one.work), pattern="*")),
+        attempt(one, "GET", query("/directories/list", path=str(one.work), depth="2")),
         attempt(one, "POST", "/execd/v1/executions", [], b'{"shell":"true","pty":{"columns":80,"rows":24},"wait_ms":15000}'),
         attempt(one, "GET", "/metrics"),
     ]
