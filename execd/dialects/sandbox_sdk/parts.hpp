@@ -2,12 +2,12 @@
 #pragma once
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "execd/auth/authenticator.hpp"
 #include "execd/claim_work.hpp"
+#include "execd/dialects/dialect_table.hpp"
 #include "execd/dialects/sandbox_sdk/dialect.hpp"
 #include "execd/dialects/sandbox_sdk/schemas.hpp"
 #include "execd/dialects/sandbox_sdk/templates.hpp"
@@ -31,29 +31,7 @@ struct State {
 };
 using StatePtr = std::shared_ptr<State>;
 
-class Table {
-  public:
-    explicit Table(StatePtr state) : state_(std::move(state)) {}
-    /// `Shown` is what the documents show as the answer; the handler gives `Res`, which may be http::Answer.
-    template <class Req, class Shown, class Res>
-    void add(http::Row row, Task<Result<Res>> (*handler)(State&, http::Call&, Req)) {
-        row.tag = "sandbox_sdk";
-        row.dialect = &state_->dialect;
-        if (row.statuses.empty()) row.statuses = {{200, nullptr, "application/json", "Done"}};
-        row.statuses.front().answer = &wire::Codec<Shown>::ops;
-        rows_.push_back(http::route<Req, Res>(
-            std::move(row), state_->dialect,
-            http::TypedHandler<Req, Res>([state = state_, handler](http::Call& call, Req request) {
-                return handler(*state, call, std::move(request));
-            })));
-    }
-    [[nodiscard]] StatePtr const& state() const { return state_; }
-    [[nodiscard]] std::vector<http::Row>& rows() { return rows_; }
-
-  private:
-    StatePtr state_;
-    std::vector<http::Row> rows_;
-};
+using Table = DialectTable<State>;
 
 [[nodiscard]] http::Row row_of(std::string method, std::string path, std::string operation, std::string doc);
 

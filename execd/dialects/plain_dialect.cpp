@@ -1,14 +1,12 @@
-#include "execd/dialects/sandbox_sdk/dialect.hpp"
+#include "execd/dialects/plain_dialect.hpp"
 
 #include "execd/http/wire/json_text.hpp"
 
-namespace execd::sandbox_sdk {
+namespace execd {
 
 using http::Answer;
 
-namespace {
-
-unsigned status_of(Code code) {
+unsigned PlainDialect::status_of(Code code) const {
     switch (code) {
         case Code::invalid_argument:
         case Code::decode:
@@ -18,39 +16,39 @@ unsigned status_of(Code code) {
         case Code::read_only: return 403;
         case Code::not_found:
         case Code::gone: return 404;
-        case Code::timed_out: return 408;
+        case Code::timed_out: return words_.timed_out;
         case Code::already_exists:
         case Code::conflict: return 409;
         case Code::too_large: return 413;
         case Code::exhausted: return 429;
         case Code::not_supported: return 501;
-        case Code::unavailable: return 503;
+        case Code::unavailable: return words_.unavailable;
         case Code::no_space: return 507;
         default: return 500;
     }
 }
 
-}  // namespace
-
-Answer refusal(unsigned status, std::string_view code, std::string_view message) {
-    std::string body = R"({"message":)";
-    wire::append_json_string(body, message);
+Answer PlainDialect::refusal(unsigned status, std::string_view code, std::string_view text) const {
+    std::string body = "{";
+    wire::append_json_string(body, words_.member);
+    body += ':';
+    wire::append_json_string(body, text);
     body += R"(,"code":)";
     wire::append_json_string(body, code);
     body += '}';
     return Answer::bytes(status, "application/json", std::move(body));
 }
 
-Answer Dialect::error(Error const& error, http::Call const*) {
+Answer PlainDialect::error(Error const& error, http::Call const*) {
     return refusal(status_of(error.code), to_string(error.code), error.message());
 }
 
-Answer Dialect::not_found(http::Head const& head) {
+Answer PlainDialect::not_found(http::Head const& head) {
     return refusal(404, "not_found",
                    "there is no route " + std::string(head.method) + " " + std::string(head.path));
 }
 
-Answer Dialect::method_not_allowed(http::Head const&, std::vector<std::string> const& allowed) {
+Answer PlainDialect::method_not_allowed(http::Head const&, std::vector<std::string> const& allowed) {
     std::string list;
     for (auto const& method : allowed) list += (list.empty() ? "" : ", ") + method;
     Answer answer = refusal(405, "method_not_allowed", "allowed here: " + list);
@@ -58,20 +56,21 @@ Answer Dialect::method_not_allowed(http::Head const&, std::vector<std::string> c
     return answer;
 }
 
-Answer Dialect::unauthorized(http::Head const&, Error const& why) {
-    Answer answer = refusal(401, "unauthorized", why.detail.empty() ? "an API key is required" : why.detail);
+Answer PlainDialect::unauthorized(http::Head const&, Error const& why) {
+    std::string const needed(words_.credential);
+    Answer answer = refusal(401, "unauthorized", why.detail.empty() ? needed : why.detail);
     answer.headers.set("WWW-Authenticate", "Bearer");
     return answer;
 }
 
-Answer Dialect::bad_request(http::HeadRefusal const& fault) {
+Answer PlainDialect::bad_request(http::HeadRefusal const& fault) {
     Answer answer = refusal(fault.status, "invalid_request", fault.reason);
     answer.close = true;
     return answer;
 }
 
-// The client sends null for what its caller left out.
-wire::Policy const& Dialect::reading() const {
+// Clients send null for what their callers left out.
+wire::Policy const& PlainDialect::reading() const {
     static wire::Policy const policy = [] {
         wire::Policy p;
         p.null_is_absent = true;
@@ -82,8 +81,8 @@ wire::Policy const& Dialect::reading() const {
     return policy;
 }
 
-// Three digits of a second: what Date prints, and what every Python parses.
-wire::EncodePolicy const& Dialect::writing() const {
+// Three digits of a second: what JavaScript prints, and what every Python parses (nine only from 3.11 on).
+wire::EncodePolicy const& PlainDialect::writing() const {
     static wire::EncodePolicy const policy = [] {
         wire::EncodePolicy p;
         p.time = wire::TimeFormat::rfc3339_millis;
@@ -92,7 +91,7 @@ wire::EncodePolicy const& Dialect::writing() const {
     return policy;
 }
 
-Answer Dialect::refused(wire::Faults const& faults, http::Call const&) {
+Answer PlainDialect::refused(wire::Faults const& faults, http::Call const&) {
     std::string message;
     for (auto const& fault : faults) {
         if (!message.empty()) message += "; ";
@@ -101,4 +100,4 @@ Answer Dialect::refused(wire::Faults const& faults, http::Call const&) {
     return refusal(400, "invalid_request", message.empty() ? "the request cannot be read" : message);
 }
 
-}  // namespace execd::sandbox_sdk
+}  // namespace execd
