@@ -141,6 +141,7 @@ void Context::on_death() {
 }
 
 void Context::on_silence(Duration silence) {
+    if (stands_still()) return;
     auto const seconds = std::chrono::ceil<std::chrono::seconds>(silence).count();
     if (spec_.heartbeat_timeout > Duration::zero() && silence >= spec_.heartbeat_timeout) {
         kernel_->kill("it left heartbeats unanswered for " + std::to_string(seconds) + " s and was killed");

@@ -135,6 +135,11 @@ class Context : public std::enable_shared_from_this<Context> {
     /// Notified when state, queue or runs change.
     [[nodiscard]] Event& changed() { return changed_; }
 
+    /// While it stands still (its claim is paused, its kernel is frozen) no time passes for it: not that of a
+    /// run, not its idle time; and a kernel that is silent is not deaf.
+    void stand_still(bool still);
+    [[nodiscard]] bool stands_still() const { return still_since_.has_value(); }
+
     /// Ends the kernel; what runs or waits ends as cancelled. Idempotent.
     [[nodiscard]] Task<void> close(Duration grace);
 
@@ -154,6 +159,7 @@ class Context : public std::enable_shared_from_this<Context> {
     [[nodiscard]] bool ended_instead(Run& run);
     [[nodiscard]] bool has_ended() const;
     [[nodiscard]] Deadline next_look() const;
+    [[nodiscard]] Deadline start_limit() const;
     void look_at_clock(std::shared_ptr<Run> const& run);
     void probe();
     void conclude(Run& run);
@@ -199,6 +205,7 @@ class Context : public std::enable_shared_from_this<Context> {
     OutputLog background_;
     WallTime created_;
     TimePoint last_active_;
+    std::optional<TimePoint> still_since_;
     Event changed_;
     Scope scope_;
 };

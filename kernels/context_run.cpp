@@ -70,8 +70,8 @@ Task<bool> Context::ready_kernel(std::shared_ptr<Run> run) {
     }
     // The start goes on when this run ends before it: short runs would never find a kernel otherwise.
     while (reviving_ && !progress_->cancelled) {
-        bool const told = co_await changed_.wait(clock, progress_->soft);
-        if (!told) break;
+        bool const told = co_await changed_.wait(clock, start_limit());
+        if (!told && start_limit().passed(clock)) break;
     }
     if (reviving_) {
         bool const late = !progress_->cancelled && !closed_;
@@ -207,7 +207,7 @@ Task<void> Context::perform(std::shared_ptr<Run> run) {
     } else if (auto sent = send(*run); !sent) {
         fail_run(*run, sent.error());
     } else {
-        kernel_->attend(true);
+        kernel_->attend(!stands_still());
         co_await follow(run);
         if (kernel_) kernel_->attend(false);
     }
@@ -303,10 +303,11 @@ bool Context::has_ended() const {
     if (!p.reply && !p.idle) return false;
     if (p.reply ? p.probe_seen : p.probe_answered) return true;
     if (p.reply && p.lost && kernel_->client().is_live() && p.probe_answered) return true;
-    return Deadline(p.last_output + spec_.end_grace).passed(loop_->clock());
+    return !stands_still() && Deadline(p.last_output + spec_.end_grace).passed(loop_->clock());
 }
 
 Deadline Context::next_look() const {
+    if (stands_still()) return Deadline::never();
     auto const& p = *progress_;
     Deadline wake = earliest(p.timed_out ? p.hard : p.soft, patience());
     if (p.reply || p.idle)
@@ -314,7 +315,25 @@ Deadline Context::next_look() const {
     return wake;
 }
 
+/// Until when the run at hand may wait for its kernel.
+Deadline Context::start_limit() const { return stands_still() ? Deadline::never() : progress_->soft; }
+
+void Context::stand_still(bool still) {
+    if (still == stands_still()) return;
+    TimePoint const now = loop_->clock().now();
+    if (kernel_) kernel_->attend(!still && progress_ && progress_->sent);
+    if (still) {
+        still_since_ = now;
+    } else {
+        Duration const stood = now - *std::exchange(still_since_, std::nullopt);
+        last_active_ = std::min(now, last_active_ + stood);
+        if (progress_) progress_->put_off(stood);
+    }
+    changed_.notify_all();
+}
+
 void Context::look_at_clock(std::shared_ptr<Run> const& run) {
+    if (stands_still()) return;
     auto& clock = loop_->clock();
     auto& p = *progress_;
     tell_unheeded();

@@ -68,7 +68,10 @@ Task<void> Kernel::heart() {
     auto& clock = loop_->clock();
     std::optional<TimePoint> unanswered;
     while (!dead_) {
-        while (!attended_) co_await attend_changed_.wait();
+        while (!attended_) {
+            unanswered.reset();  // nobody listened: it was busy with nothing, or frozen
+            co_await attend_changed_.wait();
+        }
         co_await clock.sleep_for(heart_every_);
         if (!attended_ || dead_) continue;
         TimePoint const asked = clock.now();

@@ -1,5 +1,7 @@
 // What the context knows about the run at hand. Internal to context.cpp and context_run.cpp.
 #pragma once
+#include <algorithm>
+
 #include "kernels/context.hpp"
 
 namespace execd::kernels {
@@ -36,6 +38,14 @@ struct Context::Progress {
     bool began = false;  // execute_input or an output came
     /// When the last output, or one half of the end, came.
     TimePoint last_output{};
+
+    /// So long no time has passed for the run.
+    void put_off(Duration stood) {
+        for (Deadline* const at : {&soft, &hard})
+            if (!at->is_never()) *at = Deadline(at->at() + std::min(stood, TimePoint::max() - at->at()));
+        if (interrupted_at) *interrupted_at += stood;
+        last_output += stood;
+    }
 };
 
 }  // namespace execd::kernels

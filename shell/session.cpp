@@ -191,7 +191,8 @@ Task<Result<void>> Session::send(std::string text, std::string prefix) {
     auto const typed = co_await execution_->write(std::move(lines), deadline);
     if (!typed) co_return typed;
     (void)co_await report(kBegin, deadline);  // without an answer the report is all the more wanted
-    co_return co_await execution_->write(script_.report(number_), deadline);
+    // A deadline of its own: the answer may have been waited for while the shell stood still.
+    co_return co_await execution_->write(script_.report(number_), Deadline::in(loop_->clock(), kReady));
 }
 
 Task<Result<void>> Session::send_on_terminal(std::string lines, Deadline deadline) {
@@ -321,14 +322,55 @@ Task<Result<std::shared_ptr<SessionRun>>> Session::run(RunSpec spec) {
         finish(run, RunEnd{RunEnd::Kind::closed, 0, false, std::nullopt});
         co_return fail(Code::unavailable, "session", "shutting down");
     }
-    if (spec.timeout > Duration::zero())
-        timeout_.arm(Deadline::in(loop_->clock(), spec.timeout), [weak = weak_from_this(), run] {
-            auto me = weak.lock();
-            if (!me || !run->running()) return;
-            run->timed_out_ = true;
-            me->executions_->scope().spawn("session.timeout", me->put_down(me, run));
-        });
+    if (spec.timeout > Duration::zero()) arm_timeout(run, spec.timeout);
     co_return run;
+}
+
+void Session::arm_timeout(std::shared_ptr<SessionRun> const& run, Duration left) {
+    TimePoint const now = own_now();
+    timeout_at_ = left < TimePoint::max() - now ? now + left : TimePoint::max();
+    timeout_held_ = still_since_.has_value();
+    if (timeout_held_) return;
+    timeout_.arm(Deadline::in(loop_->clock(), left), [weak = weak_from_this(), run] {
+        auto me = weak.lock();
+        if (!me || !run->running()) return;
+        run->timed_out_ = true;
+        me->executions_->scope().spawn("session.timeout", me->put_down(me, run));
+    });
+}
+
+// ---- standing still
+
+/// The clock without the times in which the session stood still.
+TimePoint Session::own_now() const {
+    return still_since_.value_or(loop_->clock().now()) - stood_still_;
+}
+
+void Session::stand_still(bool still) {
+    if (still == still_since_.has_value()) return;
+    if (still) {
+        timeout_held_ = timeout_.armed();
+        timeout_.cancel();
+        still_since_ = loop_->clock().now();
+    } else {
+        stood_still_ += loop_->clock().now() - *still_since_;
+        still_since_.reset();
+        if (std::exchange(timeout_held_, false) && current_) arm_timeout(current_, timeout_at_ - own_now());
+    }
+    turn_.notify_all();
+}
+
+/// Whether the command ends before `patience` of the session's own time has passed.
+Task<bool> Session::ended_within(std::shared_ptr<SessionRun> run, Duration patience) {
+    TimePoint const end = own_now() + patience;
+    while (run->running() && own_now() < end) {
+        if (still_since_) {
+            co_await turn_.wait();  // notified by the command's end too
+        } else {
+            (void)co_await run->wait(Deadline::in(loop_->clock(), end - own_now()));
+        }
+    }
+    co_return !run->running();
 }
 
 void Session::name(std::shared_ptr<SessionRun> const& run) {
@@ -417,6 +459,7 @@ Task<void> Session::watch([[maybe_unused]] std::shared_ptr<Session> self, std::s
 
 void Session::finish(std::shared_ptr<SessionRun> const& run, RunEnd end) {
     timeout_.cancel();
+    timeout_held_ = false;
     end.interrupted = run->interrupted_;
     if (run->timed_out_) end.kind = RunEnd::Kind::timed_out;
     run->end_ = std::move(end);
@@ -432,15 +475,15 @@ void Session::finish(std::shared_ptr<SessionRun> const& run, RunEnd end) {
 /// then nothing would ever come. Asking once more is harmless while the command still runs.
 Task<void> Session::ask_again([[maybe_unused]] std::shared_ptr<Session> self,
                               std::shared_ptr<SessionRun> run) {
-    auto waited = co_await run->wait(Deadline::in(loop_->clock(), kPressAgain));
-    if (waited == SessionRun::Waited::ended || !shell_alive()) co_return;
+    bool over = co_await ended_within(run, kPressAgain);
+    if (over || !shell_alive()) co_return;
     // A job that is just being started loses the signal: as a person would, press once more.
     (void)interrupt_now();
     if (script_.reports_itself) co_return;
     // A shell that reads this line when the signal comes throws it away, so not at once, and not once.
     for (Duration pause = kAskAgain; pause < kAskedEnough; pause *= 2) {
-        waited = co_await run->wait(Deadline::in(loop_->clock(), pause));
-        if (waited == SessionRun::Waited::ended || !shell_alive()) co_return;
+        over = co_await ended_within(run, pause);
+        if (over || !shell_alive()) co_return;
         (void)co_await execution_->write(script_.report(number_), Deadline::in(loop_->clock(), kReady));
     }
 }
@@ -457,15 +500,15 @@ Task<void> Session::put_down(std::shared_ptr<Session> self, std::shared_ptr<Sess
     executions_->scope().spawn("session.ask", ask_again(self, run));
     // On a full machine the moment in which a job that starts loses the signal can be long: the next step
     // takes the jobs in the background too, so not before this one was tried once more.
-    auto waited = SessionRun::Waited::deadline;
+    bool over = false;
     for (int presses = 0; presses < 2; ++presses) {
         (void)interrupt_now();
-        waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterInterrupt / 2));
-        if (waited == SessionRun::Waited::ended || !execution) co_return;
+        over = co_await ended_within(run, kAfterInterrupt / 2);
+        if (over || !execution) co_return;
     }
     co_await execution->kill_since(run->began_tick_);
-    waited = co_await run->wait(Deadline::in(loop_->clock(), kAfterKill));
-    if (waited != SessionRun::Waited::ended) execution->request_stop({});
+    over = co_await ended_within(run, kAfterKill);
+    if (!over) execution->request_stop({});
 }
 
 Result<void> Session::interrupt() {

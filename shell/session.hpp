@@ -149,6 +149,9 @@ class Session : public std::enable_shared_from_this<Session> {
     Result<void> signal(int number);
     /// Ends the shell and all it started, also what the shells before it left running.
     [[nodiscard]] Task<void> close(Duration grace = {});
+    /// While it stands still (its claim is paused, its processes are frozen) no time passes for its command:
+    /// not its timeout, nor the patience with which it is interrupted.
+    void stand_still(bool still);
 
     [[nodiscard]] std::string const& id() const { return options_.id; }
     [[nodiscard]] std::string const& owner() const { return options_.owner; }
@@ -183,6 +186,9 @@ class Session : public std::enable_shared_from_this<Session> {
     [[nodiscard]] Task<void> watch(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run,
                                    std::string text, std::string prefix);
     [[nodiscard]] Task<void> put_down(std::shared_ptr<Session> self, std::shared_ptr<SessionRun> run);
+    [[nodiscard]] TimePoint own_now() const;
+    [[nodiscard]] Task<bool> ended_within(std::shared_ptr<SessionRun> run, Duration patience);
+    void arm_timeout(std::shared_ptr<SessionRun> const& run, Duration left);
     [[nodiscard]] static Result<void> check(RunSpec const& spec);
     [[nodiscard]] std::string prefix_of(RunSpec const& spec);
     void finish(std::shared_ptr<SessionRun> const& run, RunEnd end);
@@ -215,6 +221,10 @@ class Session : public std::enable_shared_from_this<Session> {
     bool ready_ = false;
     bool closed_ = false;
     Timer timeout_;
+    TimePoint timeout_at_{};  // of own_now(), while it is armed or held
+    bool timeout_held_ = false;
+    std::optional<TimePoint> still_since_;
+    Duration stood_still_{};  // so far, without the present time
     TimePoint last_used_{};
 };
 

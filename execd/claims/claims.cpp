@@ -173,6 +173,15 @@ void Claims::set_state(Claim& claim, State state) {
 
 // ---- pause and resume
 
+namespace {
+/// Executions see to their own time when their owner is frozen; what counts time above them is told here.
+void stand_still(shell::Sessions& sessions, kernels::Contexts* contexts, std::string_view id, bool still) {
+    for (auto const& session : sessions.list(id)) session->stand_still(still);
+    if (contexts == nullptr) return;
+    for (auto const& context : contexts->list({}, id)) context->stand_still(still);
+}
+}  // namespace
+
 Task<Result<void>> Claims::pause(ClaimPtr claim) {
     if (!claim->alive()) co_return fail(Code::gone, "claim", claim->id() + " has ended");
     if (claim->state() != State::running)
@@ -188,11 +197,14 @@ Task<Result<void>> Claims::pause(ClaimPtr claim) {
             if (claim->state() == State::pausing) claims->set_state(*claim, to);
         }
     } settle{this, claim.get()};
+    stand_still(*sessions_, contexts_, claim->id(), true);
     auto frozen = co_await executions_->freeze_owner(claim->id(), true);
     if (!frozen) {
+        stand_still(*sessions_, contexts_, claim->id(), false);
         settle.to = State::running;
         co_return frozen;
     }
+    stand_still(*sessions_, contexts_, claim->id(), true);  // what came up while the rest was being stopped
     if (!claim->alive()) co_return fail(Code::gone, "claim", claim->id() + " ended meanwhile");
     co_return Result<void>();
 }
@@ -205,6 +217,7 @@ Task<Result<void>> Claims::resume(ClaimPtr claim) {
     auto thawed = co_await executions_->freeze_owner(claim->id(), false);
     if (!claim->alive()) co_return fail(Code::gone, "claim", claim->id() + " ended meanwhile");
     if (!thawed) co_return thawed;
+    stand_still(*sessions_, contexts_, claim->id(), false);
     if (claim->state() != State::paused) co_return Result<void>();  // somebody else resumed it too
     claim->last_used_ = loop_->clock().now();
     set_state(*claim, State::running);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "../base/virtual_loop.hpp"
+#include "../kernels/fake.hpp"
 #include "../shell/harness.hpp"
 #include "shell/owners.hpp"
 #include "shell/process_forest.hpp"
@@ -274,6 +275,139 @@ TEST_F(ClaimsTest, ASessionsStateSurvivesAPause) {
     EXPECT_EQ(run("[ $x = 42 ]"), 0);
     finish(claims_.end(claim, Cause::killed));
     EXPECT_EQ(sessions_.size(), 0U);
+}
+
+class SessionsOfAClaim : public ClaimsTest {
+  protected:
+    SessionsOfAClaim() : claim_(create("p")) {
+        shell::Session::Options options;
+        options.owner = "p";
+        options.environment.set("PATH", "/usr/bin:/bin");
+        session_ = *finish(sessions_.open(options));
+    }
+    ~SessionsOfAClaim() override {
+        session_.reset();
+        finish(claims_.end(claim_, Cause::killed));
+    }
+    /// With ten seconds of time, from when it has said something on.
+    std::shared_ptr<shell::SessionRun> begin(std::string text) {
+        shell::Session::RunSpec spec;
+        spec.text = std::move(text);
+        spec.timeout = 10s;
+        auto begun = finish(session_->run(std::move(spec)));
+        EXPECT_TRUE(begun);
+        shell::Journal& journal = (*begun)->journal();
+        EXPECT_TRUE(run_until([&] { return journal.end().total > (*begun)->began().total; }));
+        return *begun;
+    }
+    void pause_for(Duration time) {
+        ASSERT_TRUE(finish(claims_.pause(claim_)));
+        clock_.advance(time);
+        ASSERT_TRUE(finish(claims_.resume(claim_)));
+    }
+
+    ClaimPtr claim_;
+    std::shared_ptr<shell::Session> session_;
+};
+
+TEST_F(SessionsOfAClaim, TheTimeOfACommandStandsStillWhileTheyArePaused) {
+    auto const run = begin("x=42; echo on; sleep 1000");
+    auto const shell = session_->execution();
+    clock_.advance(9s);
+    pause_for(1h);
+    pause_for(1h);
+    clock_.advance(999ms);
+    EXPECT_TRUE(run->running());
+    // Interrupted now, and once more in case that the first one came too early.
+    EXPECT_TRUE(run_until([&] {
+        clock_.advance(10ms);
+        return !run->running();
+    }));
+    EXPECT_EQ(run->end()->kind, shell::RunEnd::Kind::timed_out);
+    EXPECT_EQ(session_->execution(), shell);
+    auto const after = begin("[ $x = 42 ] && echo kept");
+    ASSERT_TRUE(run_until([&] { return !after->running(); }));
+    EXPECT_EQ(after->end()->status, 0);
+}
+
+TEST_F(SessionsOfAClaim, OneThatIsBeingInterruptedKeepsItsShellOverAPause) {
+    auto const run = begin("trap '' INT; x=42; echo on; sleep 1000");
+    auto const shell = session_->execution();
+    clock_.advance(10s);
+    pause_for(1h);  // after the first interrupt, before anything is killed
+    EXPECT_TRUE(run->running());
+    EXPECT_TRUE(shell->running());
+    clock_.advance(500ms);
+    clock_.advance(500ms);  // what does not heed it is killed; the shell goes on
+    ASSERT_TRUE(run_until([&] { return !run->running(); }));
+    EXPECT_EQ(run->end()->kind, shell::RunEnd::Kind::timed_out);
+    EXPECT_EQ(session_->execution(), shell);
+    EXPECT_TRUE(shell->running());
+}
+
+TEST_F(SessionsOfAClaim, TheirEndDoesNotWaitForAPausedCommand) {
+    auto const run = begin("trap '' INT; echo on; sleep 1000");
+    clock_.advance(10s);
+    ASSERT_TRUE(finish(claims_.pause(claim_)));
+    finish(claims_.end(claim_, Cause::killed));
+    EXPECT_FALSE(run->running());
+}
+
+class ContextsOfAClaim : private kernels::FakeSpecs, public ClaimsTest {
+  protected:
+    ContextsOfAClaim() { claims_.set_contexts(&contexts_); }
+    ~ContextsOfAClaim() override {
+        claims_.set_contexts(nullptr);
+        bool done = false;
+        scope_.spawn("test", mark(contexts_.close(Deadline::never()), &done));
+        EXPECT_TRUE(moving([&done] { return done; }));
+    }
+    /// Kernels and their connections have timers too: the clock goes on with what is waited for.
+    template <class Done>
+    bool moving(Done done) {
+        return run_until([&] {
+            clock_.advance(50ms);
+            return done();
+        });
+    }
+    std::shared_ptr<kernels::Context> make(kernels::ContextSpec spec) {
+        std::optional<Result<std::shared_ptr<kernels::Context>>> made;
+        spec.language = "fake";
+        spec.owner = "p";
+        scope_.spawn("test", keep(contexts_.create(std::move(spec)), &made));
+        EXPECT_TRUE(moving([&made] { return made.has_value(); }));
+        if (!made || !*made) throw std::runtime_error(made ? made->error().message() : "timed out");
+        return **made;
+    }
+
+    kernels::Contexts contexts_{loop_, executions_, reaper_, options()};
+};
+
+TEST_F(ContextsOfAClaim, NeitherARunsTimeNorIdleTimeNorSilencePassWhilePaused) {
+    auto const claim = create("p");
+    auto const busy = make({.id = "busy", .heartbeat_timeout = 30s});
+    make({.id = "idle", .idle_timeout = 60s});
+    auto const run = *busy->submit({.code = "never", .timeout = 10s});
+    ASSERT_TRUE(run_until([&] { return run->state() == kernels::RunState::running; }));
+    clock_.advance(9s);
+    ASSERT_TRUE(finish(claims_.pause(claim)));
+    EXPECT_EQ(state_of(busy->kernel()->pid()), 'T');
+    clock_.advance(24h);
+    EXPECT_TRUE(contexts_.find("idle"));
+    ASSERT_TRUE(finish(claims_.resume(claim)));
+    clock_.advance(900ms);
+    EXPECT_EQ(run->state(), kernels::RunState::running);
+    EXPECT_TRUE(contexts_.find("idle"));
+    clock_.advance(100ms);
+    clock_.advance(5s);  // it has not begun, says its kernel: the interrupt waits for that
+    ASSERT_TRUE(moving([&] { return run->state() == kernels::RunState::finished; }));
+    EXPECT_EQ(run->outcome().kind, kernels::RunOutcome::Kind::timed_out);
+    auto const page = run->log().read(0);
+    for (auto const& entry : page.entries)
+        EXPECT_FALSE(std::holds_alternative<kernels::Notice>(*entry.output));  // of heartbeats
+    clock_.advance(60s);
+    EXPECT_TRUE(moving([&] { return !contexts_.find("idle"); }));
+    finish(claims_.end(claim, Cause::killed));
 }
 
 TEST_F(ClaimsTest, TheEndTakesAllOfItsWorkAndNothingElse) {
