@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "execd/auth/secret.hpp"
+#include "execd/self_proxy.hpp"
 
 namespace execd {
 
@@ -21,7 +22,11 @@ Result<std::optional<StartKey>> start_key(http::Call const& call, std::string_vi
     // NUL can be in none of the parts: they cannot run into each other.
     std::string scope = call.principal.name;
     std::string_view const dialect = call.dialect != nullptr ? call.dialect->name() : std::string_view();
-    for (std::string_view const part : {dialect, call.head->method, std::string_view(call.path), *key}) {
+    // The same key in two claims names two starts.
+    std::string const claim =
+        mounted_claim(call).value_or(std::string(call.header(kClaimHeader).value_or("")));
+    for (std::string_view const part :
+         {dialect, call.head->method, std::string_view(call.path), std::string_view(claim), *key}) {
         scope += '\0';
         scope += part;
     }

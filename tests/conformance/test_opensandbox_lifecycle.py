@@ -2,7 +2,10 @@
 
 import contextlib
 import hashlib
+import json
+import platform
 import re
+import threading
 import time
 
 import pytest
@@ -10,7 +13,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from harness.processes import alive, eventually
+from test_own_executions import Events
 
+OWN_ARCHITECTURE = "arm64" if platform.machine() == "aarch64" else "amd64"
 BODY = {"image": {"uri": "python:3.11"}, "entrypoint": ["sleep", "1"], "timeout": 600,
         "resourceLimits": {"cpu": "1", "memory": "512Mi"}}
 
@@ -125,6 +130,54 @@ def test_pause_resume_and_their_wrong_states(daemon, claim):
     assert daemon.call("POST", "/command", json={"command": "true"}, headers=claimed(claim)).status == 200
 
 
+def run_while_paused(daemon, claim, path, body, work, name, pause=1.2):
+    """The events of a request whose work begins before a pause (of so many seconds) and ends after it."""
+    answers = []
+    ask = threading.Thread(target=lambda: answers.append(
+        daemon.call("POST", path, json=body, headers=claimed(claim))), daemon=True)
+    ask.start()
+    eventually((work / f"{name}.on").exists, what="the work has begun")
+    assert daemon.call("POST", f"/v1/sandboxes/{claim}/pause").status == 202
+    ask.join(pause)
+    assert ask.is_alive()
+    (work / f"{name}.go").touch()
+    assert daemon.call("POST", f"/v1/sandboxes/{claim}/resume").status == 202
+    ask.join(20)
+    assert answers and answers[0].status == 200, answers
+    return [json.loads(text.removeprefix("data: ")) for text in answers[0].text.split("\n\n") if text.strip()]
+
+
+def test_streams_and_timeouts_stand_still_with_their_claim(daemon, claim, work):
+    """A pause is longer than what a command has, and than what a session's command has."""
+    def loop(name):
+        return f"touch {work}/{name}.on; while [ ! -e {work}/{name}.go ]; do sleep 0.01; done; echo done"
+
+    session = daemon.call("POST", "/session", json={}, headers=claimed(claim)).json()["session_id"]
+    for name, path in (("a", "/command"), ("b", f"/session/{session}/run")):
+        events = run_while_paused(daemon, claim, path, {"command": loop(name), "timeout": 1000}, work, name)
+        assert [one["text"].strip() for one in events if one["type"] == "stdout"] == ["done"], events
+        assert events[-1]["type"] == "execution_complete", events
+    code = (f"import os, time\nopen('{work}/c.on', 'w')\n"
+            f"while not os.path.exists('{work}/c.go'): time.sleep(0.01)\n'done'")
+    body = {"code": code, "context": {"language": "python"}}
+    events = run_while_paused(daemon, claim, "/code", body, work, "c", pause=0.2)
+    assert "'done'" in [one["results"]["text"] for one in events if one["type"] == "result"], events
+
+
+def test_its_life_is_told_as_events(daemon):
+    events = Events(daemon)
+    assert events.next()["event"] == "ready"
+    one = create(daemon)
+    for method, action in (("POST", "/pause"), ("POST", "/resume"), ("DELETE", "")):
+        assert daemon.call(method, f"/v1/sandboxes/{one}{action}").status in (202, 204)
+    seen = []
+    while not seen or seen[-1][0] != "ended":
+        event = events.next()
+        if event and event["event"] == "claim" and event["data"]["claim"] == one:
+            seen.append((event["data"]["state"], event["data"].get("cause")))
+    assert seen == [("running", None), ("pausing", None), ("paused", None), ("running", None), ("ended", "killed")]
+
+
 def test_renew_and_metadata(daemon, claim):
     path = f"/v1/sandboxes/{claim}"
     for at in ("2035-02-21T02:08:44.002930+00:00", "2034-02-21T02:08:44Z"):
@@ -210,11 +263,30 @@ def test_two_claims_do_not_see_or_end_each_other_s_work(daemon, sockets):
             attach(daemon, b, terminal, query)
         assert no.value.response.status_code == 404
     assert call(b, "GET", f"/command/status/{command}").status == 404
+    assert call(b, "GET", f"/command/{command}/logs").status == 400
+    assert call(a, "GET", f"/command/{command}/logs").status == 200
     for one in (command, session, context):
         assert call(b, "DELETE", f"/command?id={one}").status == 500
+        assert call(b, "DELETE", f"/code?id={one}").status == 500
+    # The same by the path that names the claim.
+    where = f"/v1/sandboxes/{b}/proxy/44772"
+    assert daemon.call("GET", f"{where}/code/contexts").json() == []
+    assert daemon.call("GET", f"{where}/command/status/{command}").status == 404
+    assert daemon.call("DELETE", f"{where}/session/{session}").status == 404
+    # Contexts that nobody made: one a claim.
+    for one, text in ((a, "mine = 1"), (b, "print('mine' in globals())")):
+        ran = call(one, "POST", "/code", json={"code": text, "context": {"language": "python"}})
+        assert "True" not in ran.text and ('False' in ran.text) == (one == b), ran
+    # A key of the client's names a start in its own claim only.
+    key, starts = [("Idempotency-Key", f"of-{a}")], set()
+    for one in (a, b, a):
+        again = daemon.call("POST", "/command", json={"command": "echo $COLOUR"}, headers=[*claimed(one), *key])
+        assert again.status == 200 and ("blue" in again.text) == (one == a), again
+        starts.add(again.text.split('"text":"')[1].split('"')[0])
+    assert len(starts) == 2
     assert daemon.call("DELETE", f"/v1/sandboxes/{b}").status == 204
     assert call(a, "GET", f"/command/status/{command}").json()["running"] is True
-    assert [one["id"] for one in call(a, "GET", "/code/contexts").json()] == [context]
+    assert context in [one["id"] for one in call(a, "GET", "/code/contexts").json()]
     assert call(a, "POST", f"/session/{session}/run", json={"command": "true"}).status == 200
     shell = int(typed(socket, "echo pi''d=$$=", rb"pid=(\d+)=")[1])
     assert alive(shell)
@@ -243,6 +315,57 @@ def test_the_endpoint_s_token_is_the_claim_s(daemon_with_token):
         assert daemon.call("POST", "/proxy/44772/command", json={"command": "true"}, headers=given).status == 401
     finally:
         daemon.headers = plain
+
+
+def test_the_endpoint_s_token_opens_its_own_claim_and_nothing_else(daemon_with_token):
+    daemon = daemon_with_token
+    a, b = create(daemon, env={"WHOSE": "a's"}), create(daemon)
+    token = daemon.call("GET", f"/v1/sandboxes/{a}/endpoints/44772").json()["headers"]["X-EXECD-ACCESS-TOKEN"]
+    theirs = daemon.call("POST", "/code/context", json={"language": "bash"}, headers=claimed(b)).json()["id"]
+    plain, daemon.headers = daemon.headers, [("X-EXECD-ACCESS-TOKEN", token)]
+    try:
+        # Whatever the request says of the claim, or does not.
+        assert "a's" in daemon.call("POST", "/command", json={"command": "echo $WHOSE"}).text
+        assert daemon.call("GET", "/code/contexts").json() == []
+        assert daemon.call("DELETE", f"/code/contexts/{theirs}").status == 404
+        refused(daemon.call("POST", "/command", json={"command": "true"}, headers=claimed(b)), 404)
+        refused(daemon.call("GET", f"/v1/sandboxes/{b}/proxy/44772/code/contexts"), 404)
+        assert daemon.call("GET", f"/v1/sandboxes/{a}/proxy/44772/code/contexts").status == 200
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("GET", "/endpoints/1"),
+                             ("GET", "/diagnostics/logs")):
+            refused(daemon.call(method, f"/v1/sandboxes/{b}{path}"), 404, "DOCKER::SANDBOX_NOT_FOUND")
+        refused(daemon.call("GET", "/v1/sandboxes"), 403)
+        refused(daemon.call("POST", "/v1/sandboxes", json=BODY), 403)
+        assert daemon.call("GET", f"/v1/sandboxes/{a}").json()["id"] == a
+        assert daemon.call("DELETE", f"/v1/sandboxes/{a}").status == 204
+        assert daemon.call("GET", "/code/contexts").status == 401
+    finally:
+        daemon.headers = plain
+    assert daemon.call("GET", "/code/contexts", headers=claimed(b)).json()[0]["id"] == theirs
+    assert daemon.call("DELETE", f"/v1/sandboxes/{b}").status == 204
+
+
+def test_every_answer_of_the_lifecycle_has_its_shape_and_a_number(daemon_with_token):
+    daemon = daemon_with_token
+    one = create(daemon, platform={"os": "linux", "arch": OWN_ARCHITECTURE})
+    path = f"/v1/sandboxes/{one}"
+    asked = [("GET", path, None, 200), ("GET", "/v1/sandboxes", None, 200), ("POST", f"{path}/pause", None, 202),
+             ("POST", f"{path}/pause", None, 409), ("POST", f"{path}/resume", None, 202),
+             ("PATCH", f"{path}/metadata", {"-": "-"}, 400), ("GET", "/v1/sandboxes/never", None, 404),
+             ("POST", f"{path}/snapshots", {}, 501), ("GET", "/v1/pools", None, 501), ("DELETE", path, None, 204)]
+    assert daemon.call("GET", path).json()["platform"] == {"os": "linux", "arch": OWN_ARCHITECTURE}
+    numbers = set()
+    for method, target, body, status in asked:
+        answer = daemon.call(method, target, **({} if body is None else {"json": body}))
+        assert answer.status == status, answer
+        numbers.add(answer.header("X-Request-ID"))
+        assert status < 400 or set(answer.json()) == {"code", "message"}, answer
+    assert None not in numbers and len(numbers) == len(asked)
+    with daemon.wire() as wire:
+        for target in ("/v1/sandboxes", path, "/proxy/44772/v1/snapshots"):
+            answer = wire.request("GET", target)
+            assert answer.status == 401 and set(answer.json()) == {"code", "message"}, answer
+        assert set(wire.request("GET", f"{path}/proxy/44772/files/info").json()) == {"error"}
 
 
 def test_the_daemon_ends_with_its_last_claim(fresh_daemon):

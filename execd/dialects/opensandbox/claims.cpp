@@ -11,9 +11,25 @@ namespace execd::opensandbox {
 using http::Answer;
 using http::Call;
 
-std::string claim_id(Call const& call) {
+namespace {
+
+/// By its path or a header.
+std::string named_claim(Call const& call) {
     if (auto id = mounted_claim(call)) return std::move(*id);
     return std::string(call.header(kClaimHeader).value_or(""));
+}
+
+/// Minted for one claim, whose id is the subject (lifecycle_more.cpp).
+bool is_of_endpoint(Call const& call) { return !call.principal.dialect.empty(); }
+
+}  // namespace
+
+std::string claim_id(Call const& call) {
+    return is_of_endpoint(call) ? call.principal.name : named_claim(call);
+}
+
+bool may_use(Call const& call, std::string_view claim) {
+    return !is_of_endpoint(call) || call.principal.name == claim;
 }
 
 bool sees(Call const& call, std::string_view owner) {
@@ -67,6 +83,8 @@ struct Guarded {
     [[nodiscard]] std::optional<Answer> gate(Call const& call, claims::Activity& held) const {
         std::string const id = claim_id(call);
         if (id.empty()) return std::nullopt;
+        std::string const named = named_claim(call);
+        if (!named.empty() && named != id) return no_sandbox(named);
         auto entered = services->claims->enter(id);
         if (!entered) return refused(entered.error(), id);
         held = std::move(*entered);
@@ -92,6 +110,34 @@ void guard_claims(Services& services, std::vector<http::Row>& rows, std::size_t 
                 if (auto no = all->gate(call, held)) return refuse(std::move(*no));
                 if (!held.claim()) return all->invoke(call);
                 return within(std::move(held), &all->invoke, call);
+            };
+    }
+}
+
+namespace {
+
+std::optional<Answer> foreign(Call const& call) {
+    std::string const& id = call.param("sandboxId");
+    if (id.empty() && is_of_endpoint(call))
+        return refusal(403, "FORBIDDEN", "an endpoint's token is good for its own sandbox alone");
+    if (!may_use(call, id)) return no_sandbox(id);
+    return std::nullopt;
+}
+
+}  // namespace
+
+void guard_lifecycle(std::vector<http::Row>& rows, std::size_t first) {
+    for (std::size_t i = first; i < rows.size(); ++i) {
+        http::Row& row = rows[i];
+        if (row.sync)
+            row.sync = [inner = row.sync](Call& call) -> Result<Answer> {
+                if (auto no = foreign(call)) return std::move(*no);
+                return inner(call);
+            };
+        if (row.invoke)
+            row.invoke = [inner = std::make_shared<http::Handler const>(row.invoke)](Call& call) {
+                if (auto no = foreign(call)) return refuse(std::move(*no));
+                return (*inner)(call);
             };
     }
 }

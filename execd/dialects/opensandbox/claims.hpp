@@ -13,8 +13,11 @@
 
 namespace execd::opensandbox {
 
-/// Empty: of no claim.
+/// Empty: of no claim. Whoever brings the token of an endpoint is of that endpoint's claim, whatever else the
+/// request says.
 [[nodiscard]] std::string claim_id(http::Call const& call);
+/// Whether the credential is good for this claim; that of an endpoint is for its own alone.
+[[nodiscard]] bool may_use(http::Call const& call, std::string_view claim);
 /// Whether the request may see what belongs to `owner`.
 [[nodiscard]] bool sees(http::Call const& call, std::string_view owner);
 /// What a process that this request starts gets to see, before the request's own.
@@ -25,6 +28,9 @@ namespace execd::opensandbox {
 /// Data routes behind the gate of their request's claim: 404 for unknown and dead ones, 409 while paused, and
 /// the claim is in use until the answer is out.
 void guard_claims(Services& services, std::vector<http::Row>& rows, std::size_t first);
+/// The rows of the lifecycle: the token of an endpoint opens its own claim's alone (404 for others, 403 for
+/// those that are about all).
+void guard_lifecycle(std::vector<http::Row>& rows, std::size_t first);
 /// A dead claim's sandbox does not answer; a paused one is healthy.
 [[nodiscard]] http::SyncHandler ping_of(Services& services);
 

@@ -40,7 +40,22 @@ Answer Dialect::not_found(http::Head const&) {
     return Answer::bytes(404, "text/plain", "404 page not found");
 }
 
-Answer Dialect::unauthorized(http::Head const&, Error const&) {
+namespace {
+
+/// Routes of the lifecycle's specification, whose errors all have a code and a message.
+bool is_of_lifecycle(std::string_view path) {
+    constexpr std::string_view kSelf = "/proxy/44772";
+    if (path.starts_with(kSelf)) path.remove_prefix(kSelf.size());
+    for (std::string_view const prefix : {"/v1/sandboxes", "/v1/snapshots", "/v1/templates", "/v1/pools"})
+        if (path.starts_with(prefix)) return path.find("/proxy/") == std::string_view::npos;
+    return false;
+}
+
+}  // namespace
+
+Answer Dialect::unauthorized(http::Head const& head, Error const&) {
+    if (is_of_lifecycle(head.path))
+        return refusal(401, "UNAUTHORIZED", "invalid or missing header OPEN-SANDBOX-API-KEY");
     return json(R"({"error":"Unauthorized: invalid or missing header X-EXECD-ACCESS-TOKEN"})", 401);
 }
 

@@ -94,12 +94,13 @@ Task<Result<Answer>> create(Services& services, Call& call) {
     spec.notes["entrypoint"] =
         nlohmann::json(request.entrypoint).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     if (request.image) spec.notes["image"] = request.image->uri;
+    if (request.platform) spec.notes["platform"] = request.platform->os + "/" + request.platform->arch;
     if (request.timeout) spec.expires = services.loop.clock().wall() + std::chrono::seconds(*request.timeout);
     auto made = co_await services.claims->create(std::move(spec));
     if (!made) co_return failure(made.error());
     SandboxBody body = body_of(**made);
     body.image.reset();  // not in this answer, says the specification
-    Answer answer = lifecycle_json(to_json(body), 202);
+    Answer answer = json(to_json(body), 202);
     answer.headers.set("Location", "/v1/sandboxes/" + (*made)->id());
     co_return answer;
 }
@@ -167,13 +168,13 @@ Result<Answer> list(Services& services, Call& call) {
     }
     pages.total_pages = (pages.total_items + pages.page_size - 1) / pages.page_size;
     pages.has_next_page = pages.page < pages.total_pages;
-    return lifecycle_json(to_json(out));
+    return json(to_json(out));
 }
 
 Result<Answer> get(Services& services, Call& call) {
     auto const claim = claim_of(services, call);
     if (!claim) return no_sandbox(call.param("sandboxId"));
-    return lifecycle_json(to_json(body_of(*claim)));
+    return json(to_json(body_of(*claim)));
 }
 
 Task<Result<Answer>> kill(Services& services, Call& call) {
@@ -212,7 +213,7 @@ Task<Result<Answer>> renew(Services& services, Call& call) {
     if (!done && done.error().code == Code::invalid_argument)
         co_return refusal(400, "DOCKER::INVALID_EXPIRATION", done.error().message());
     if (!done) co_return failure(done.error());
-    co_return lifecycle_json(to_json(request));
+    co_return json(to_json(request));
 }
 
 }  // namespace
@@ -230,6 +231,7 @@ http::Row lifecycle_row(std::string method, std::string path, std::string operat
 
 void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     Services* s = &services;
+    std::size_t const first = out.size();
     auto row = lifecycle_row("POST", "/v1/sandboxes", "createLifecycleSandbox", "A claim on this container.");
     row.body = http::BodyPolicy::json;
     row.body_limit = 2U << 20;
@@ -275,6 +277,7 @@ void add_lifecycle(Services& services, std::vector<http::Row>& out) {
     row.invoke = [s](Call& call) { return renew(*s, call); };
     out.push_back(row);
     add_lifecycle_more(services, out);
+    guard_lifecycle(out, first);
 }
 
 }  // namespace execd::opensandbox

@@ -61,7 +61,7 @@ Result<Answer> endpoint(Services& services, Call& call) {
         headers.emplace("X-EXECD-ACCESS-TOKEN", *token);
     }
     if (!headers.empty()) body.headers = std::move(headers);
-    Answer answer = lifecycle_json(to_json(body));
+    Answer answer = json(to_json(body));
     // Without it clients look for an egress sidecar behind port 18080 (§8.4).
     answer.headers.set("OPEN-SANDBOX-ORIGIN", "template");
     return answer;
@@ -108,7 +108,7 @@ Task<Result<Answer>> patch_metadata(Services& services, Call& call) {
     }
     auto done = services.claims->set_metadata(*claim, std::move(merged));
     if (!done) co_return bad_request(done.error().message());
-    co_return lifecycle_json(to_json(body_of(*claim)));
+    co_return json(to_json(body_of(*claim)));
 }
 
 // ---- diagnostics
@@ -180,7 +180,7 @@ Result<Answer> diagnostics(Services& services, Call& call) {
     else
         return refusal(404, "NOT_FOUND", "there are diagnostics of kind logs and events");
     body.content_length = static_cast<std::int64_t>(body.content.size());
-    return lifecycle_json(to_json(body));
+    return json(to_json(body));
 }
 
 // ---- what there is not
@@ -251,6 +251,7 @@ void add_absent(Services& services, std::vector<http::Row>& out) {
         Absent{"/v1/pools", "listPools", "Pools"},
         Absent{"/v1/pools/{rest...}", "pools", "Pools"},
     };
+    std::size_t const first = out.size();
     for (auto const& absent_one : kAbsent) {
         if (!services.config.lifecycle) break;
         auto row = lifecycle_row("*", std::string(absent_one.path), std::string(absent_one.operation),
@@ -260,6 +261,7 @@ void add_absent(Services& services, std::vector<http::Row>& out) {
         row.invoke = [what = std::string(absent_one.what)](Call&) { return absent(what); };
         out.push_back(row);
     }
+    guard_lifecycle(out, first);
     auto row = lifecycle_row("GET", "/v1/isolated/capabilities", "getIsolationCapabilities",
                              "Says that there are no isolated sessions here.");
     row.tag = "Isolation";

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "base/ids.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 
 namespace execd::opensandbox {
@@ -86,18 +85,16 @@ SandboxBody body_of(claims::Claim const& claim) {
         out.status.message = std::move(text);
     }
     out.status.last_transition_at = stamp_of(claim.since());
+    if (auto const platform = claim.note("platform"); !platform.empty()) {
+        auto const slash = platform.find('/');
+        out.platform = SandboxPlatform{platform.substr(0, slash), platform.substr(slash + 1)};
+    }
     if (!claim.metadata().empty()) out.metadata.emplace(claim.metadata().begin(), claim.metadata().end());
     auto const words = nlohmann::json::parse(claim.note("entrypoint"), nullptr, false);
     if (words.is_array()) out.entrypoint = words.get<std::vector<std::string>>();
     if (claim.expires()) out.expires_at = stamp_of(*claim.expires());
     out.created_at = stamp_of(claim.created());
     return out;
-}
-
-Answer lifecycle_json(std::string body, unsigned status) {
-    Answer answer = json(std::move(body), status);
-    answer.headers.set("X-Request-ID", uuid());
-    return answer;
 }
 
 Answer bad_request(std::string_view why) { return refusal(400, "INVALID_REQUEST", why); }

@@ -18,8 +18,6 @@ inline constexpr std::string_view kKind = "opensandbox";
 /// The claim of the path; null for unknown and dead ones, and for those of other dialects.
 [[nodiscard]] claims::ClaimPtr claim_of(Services& services, http::Call const& call);
 [[nodiscard]] SandboxBody body_of(claims::Claim const& claim);
-/// A JSON answer with X-Request-ID.
-[[nodiscard]] http::Answer lifecycle_json(std::string body, unsigned status = 200);
 [[nodiscard]] http::Answer bad_request(std::string_view why);
 [[nodiscard]] wire::Timestamp stamp_of(WallTime at);
 

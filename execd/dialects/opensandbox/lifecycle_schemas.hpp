@@ -69,15 +69,18 @@ constexpr auto wire_notes(SandboxStatus const*) {
 struct SandboxBody {
     std::string id;
     std::optional<SandboxImage> image;
+    std::optional<SandboxPlatform> platform;
     SandboxStatus status;
     std::optional<std::map<std::string, std::string>> metadata;
     std::vector<std::string> entrypoint;
     std::optional<wire::Timestamp> expires_at;
     wire::Timestamp created_at;
 };
-BOOST_DESCRIBE_STRUCT(SandboxBody, (), (id, image, status, metadata, entrypoint, expires_at, created_at))
+BOOST_DESCRIBE_STRUCT(SandboxBody, (),
+                      (id, image, platform, status, metadata, entrypoint, expires_at, created_at))
 constexpr auto wire_notes(SandboxBody const*) {
-    return wire::notes({{.field = "expires_at", .wire = "expiresAt", .doc = "Absent: never"},
+    return wire::notes({{.field = "platform", .doc = "Where one was asked for"},
+                        {.field = "expires_at", .wire = "expiresAt", .doc = "Absent: never"},
                         {.field = "created_at", .wire = "createdAt"}});
 }
 
