@@ -81,7 +81,7 @@ Result<void> set_shell_text(Services& services, shell::ExecutionSpec& spec, std:
 }
 
 Task<Result<CommandEnd>> run_command(Services& services, claims::Claim const& claim,
-                                     shell::ExecutionSpec spec, Variables const& more) {
+                                     shell::ExecutionSpec spec, Variables const& more, Deadline until) {
     if (auto good = check_variables(more); !good) co_return Failure(good.error());
     shell::Environment environment = services.environment->make();
     environment.overlay(claim.env());
@@ -100,13 +100,15 @@ Task<Result<CommandEnd>> run_command(Services& services, claims::Claim const& cl
         shell::Cursor cursor = end.run->journal().reader({.until = shell::Until::verdict});
         shell::Batch batch;
         for (;;) {
-            auto const next = co_await cursor.next(batch, Deadline::never());
+            auto const next = co_await cursor.next(batch, until);
+            end.ended = next != shell::Next::timed_out;
             if (next != shell::Next::data) break;
             collect(batch, end);
         }
     }
-    bool const ended = co_await end.run->ended(Deadline::never());
-    if (!ended) co_return fail(Code::cancelled, "command");
+    if (!end.ended && until.passed(services.loop.clock())) co_return end;
+    end.ended = co_await end.run->ended(Deadline::never());
+    if (!end.ended) co_return fail(Code::cancelled, "command");
     auto const* failed = std::get_if<shell::FailedToStart>(&end.verdict().ending);
     if (failed != nullptr && failed->step == shell::Step::cwd)
         co_return fail(Code::invalid_argument, "", cwd + ": " + errno_text(failed->error));

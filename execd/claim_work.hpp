@@ -35,12 +35,16 @@ struct CommandEnd {
     std::string err;
     /// Output beyond 16 MiB of a stream, and what the journal lost.
     std::uint64_t dropped = 0;
+    /// False: it had not ended by `until` (its own time stands still while its claim is paused); it was told
+    /// to stop, and there is no verdict yet.
+    bool ended = true;
     [[nodiscard]] shell::Verdict const& verdict() const { return *run->verdict(); }
 };
 /// Starts it for the claim and waits for its end (spec.timeout limits it). `more` goes over the claim's
 /// environment. invalid_argument: a variable's name, or a directory that cannot be entered.
 [[nodiscard]] Task<Result<CommandEnd>> run_command(Services& services, claims::Claim const& claim,
-                                                   shell::ExecutionSpec spec, Variables const& more);
+                                                   shell::ExecutionSpec spec, Variables const& more,
+                                                   Deadline until = Deadline::never());
 /// Shell text as `spec.argv` and what belongs to it.
 [[nodiscard]] Result<void> set_shell_text(Services& services, shell::ExecutionSpec& spec, std::string text);
 

@@ -372,9 +372,8 @@ Task<void> Contexts::cull(std::shared_ptr<Context> context) {
     auto const limit = *context->spec().idle_timeout;
     while (context->state() != ContextState::closed) {
         Deadline const at(context->last_active() + limit);
-        bool const resting =
-            !context->stands_still() &&
-            (context->state() == ContextState::idle || context->state() == ContextState::dead);
+        bool const resting = !context->stands_still() && (context->state() == ContextState::idle ||
+                                                          context->state() == ContextState::dead);
         if (resting && at.passed(loop_->clock())) {
             log::info("context.culled", {{"language", context->language()}});
             (void)co_await remove(context->id());

@@ -342,9 +342,7 @@ void Session::arm_timeout(std::shared_ptr<SessionRun> const& run, Duration left)
 // ---- standing still
 
 /// The clock without the times in which the session stood still.
-TimePoint Session::own_now() const {
-    return still_since_.value_or(loop_->clock().now()) - stood_still_;
-}
+TimePoint Session::own_now() const { return still_since_.value_or(loop_->clock().now()) - stood_still_; }
 
 void Session::stand_still(bool still) {
     if (still == still_since_.has_value()) return;

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from clients.cloud_sandbox import AuthError, Client, NotFoundError, Sandbox, SandboxError
+from harness.processes import eventually
 
 
 def url_of(daemon):
@@ -269,6 +270,25 @@ def test_time_over_is_said_before_the_client_hangs_up(client, box, options):
     answer = client.execute(box, timeout=2, **options)
     assert answer["timed_out"] is True and answer["exit_code"] == -1 and answer["stdout"] == "so far\n"
     assert answer["duration_ms"] < 2000
+    assert client.execute(box, code="print(kept)")["stdout"] == "1\n"
+
+
+@pytest.mark.parametrize("how", ["code", "command"])
+def test_time_over_is_said_while_paused_too(client, work, how):
+    session = client.create_session()["id"]
+    box = client.acquire_sandbox()["sandbox_id"]
+    client.execute(box, code="kept = 1")
+    began = work / "began"
+    options = {"code": {"code": f"import time; open({str(began)!r}, 'w'); time.sleep(600)"},
+               "command": {"command": ["sh", "-c", f"echo so far; : >{began}; sleep 600"]}}[how]
+    answers, second = [], Client(client.base_url, client.token)
+    ask = threading.Thread(target=lambda: answers.append(second.execute(box, timeout=1.5, **options)), daemon=True)
+    ask.start()
+    eventually(began.exists, what="it has begun")
+    client.pause_session(session)
+    ask.join(20)
+    assert answers and answers[0]["timed_out"] is True and answers[0]["exit_code"] == -1, answers
+    client.resume_session(session)
     assert client.execute(box, code="print(kept)")["stdout"] == "1\n"
 
 

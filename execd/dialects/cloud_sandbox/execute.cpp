@@ -30,12 +30,17 @@ struct Clocked {
 };
 
 ExecuteAnswer described(CommandEnd&& end) {
-    shell::Verdict const& verdict = end.verdict();
     ExecuteAnswer out;
-    out.exit_code = verdict.shell_status();
     out.stdout_text = std::move(end.out);
     out.stderr_text = std::move(end.err);
     out.dropped_bytes = end.dropped;
+    if (!end.ended) {
+        out.timed_out = true;
+        out.exit_code = -1;
+        return out;
+    }
+    shell::Verdict const& verdict = end.verdict();
+    out.exit_code = verdict.shell_status();
     if (std::holds_alternative<shell::TimedOut>(verdict.ending)) {
         out.timed_out = true;
         out.exit_code = -1;
@@ -50,13 +55,13 @@ ExecuteAnswer described(CommandEnd&& end) {
 }
 
 Task<Result<ExecuteAnswer>> run_program(State& state, claims::ClaimPtr session, ExecuteRequest request,
-                                        std::string cwd, Duration limit) {
+                                        std::string cwd, Clocked const& clocked) {
     shell::ExecutionSpec spec;
     spec.argv = std::move(*request.command);
     spec.cwd = std::move(cwd);
-    spec.timeout = limit;
+    spec.timeout = clocked.left();
     Variables const variables = request.env.value_or(Variables());
-    auto end = co_await run_command(state.services, *session, std::move(spec), variables);
+    auto end = co_await run_command(state.services, *session, std::move(spec), variables, clocked.answer());
     if (!end) co_return Failure(end.error());
     co_return described(std::move(*end));
 }
@@ -102,7 +107,7 @@ Task<Result<Answer>> execute(State& state, Call& call, ExecuteRequest request) {
     claims::ClaimPtr const session = entered->claim();
     Result<ExecuteAnswer> made;
     if (program)
-        made = co_await run_program(state, session, std::move(request), std::move(*cwd), clocked.left());
+        made = co_await run_program(state, session, std::move(request), std::move(*cwd), clocked);
     else
         made = co_await run_source(state, session, std::move(request), std::move(*cwd), clocked);
     if (!made) co_return Failure(made.error());
