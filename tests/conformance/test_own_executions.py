@@ -196,6 +196,21 @@ def test_a_fork_bomb_inside_its_limit(daemon):
     assert daemon.call("DELETE", query(f"{ROOT}/{id_}", grace_ms=0)).json()["verdict"]["kind"] == "cancelled"
 
 
+@pytest.mark.parametrize("name", ["p1", "main", "owner-1", "memory.max", "cgroup.procs"])
+def test_any_id_has_its_limits(daemon, name):
+    """Ids become names of directories, beside control files and other groups."""
+    if not limited(daemon, pids=20):
+        return  # the same for every id: said by the other tests
+    daemon.shell("true")  # there is a group p1 from now on
+    view = put(daemon, name, shell="exec sleep 1000", limits={"pids": 20}).json()
+    try:
+        assert view["not_enforced"] == []
+        groups = processes.read(f"/proc/{view['pid']}/cgroup")
+        assert all(line.endswith(f"-{name}") for line in groups.splitlines() if "/execd-" in line), groups
+    finally:
+        assert daemon.call("DELETE", query(f"{ROOT}/{name}", grace_ms=0)).status == 200
+
+
 def test_a_limit_of_cpu(daemon):
     if not limited(daemon, cpu=0.1):
         pytest.skip("cgroup cpu limits cannot be made here")
@@ -285,6 +300,17 @@ def sleeping(mark):
     import os
     return [pid for pid in os.listdir("/proc") if pid.isdigit() and
             processes.read(f"/proc/{pid}/cmdline").split("\0")[:2] == ["sleep", mark] and processes.alive(int(pid))]
+
+
+def test_delete_ends_what_an_ended_one_left_running(daemon):
+    mark = str(random.randrange(10**7, 10**8))
+    for name, more in (("its output held", ""), ("let go", " >/dev/null 2>&1 </dev/null")):
+        view = run(daemon, shell=f"setsid sleep {mark}{more} & echo up")
+        assert view["verdict"]["kind"] == "exited", (name, view)
+        processes.eventually(lambda: sleeping(mark), what=f"the server ({name})")
+        assert daemon.call("DELETE", f"{ROOT}/{view['id']}").json()["verdict"]["kind"] == "exited"
+        processes.eventually(lambda: not sleeping(mark), what=f"no server ({name})")
+        assert daemon.call("GET", f"{ROOT}/{view['id']}").status == 404
 
 
 def test_a_terminal(daemon):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import struct
 import time
 import uuid
@@ -432,6 +433,24 @@ def test_delete_ends_the_program_and_tells_its_clients(daemon, terminal):
     for pid in seen.split():
         assert processes.wait_gone(int(pid))
     assert daemon.call("GET", f"/pty/{ident}").status == 404
+
+
+def test_delete_ends_what_the_programs_before_left_running(daemon, terminal):
+    ident = terminal()
+    with attach(daemon, ident) as socket:
+        first_connected(socket)
+        socket.send(b"\0(trap '' HUP; setsid sleep 1000 >/dev/null 2>&1 & echo =$!=); exit\n")
+        seen = b""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                frame = socket.recv(timeout=10)
+                seen += frame[1:] if isinstance(frame, bytes) else b""
+    pid = int(re.search(rb"=(\d+)=", seen)[1])
+    with attach(daemon, ident, "?since=1000000") as socket:
+        first_connected(socket)
+        assert processes.alive(pid)
+    assert daemon.call("DELETE", f"/pty/{ident}").status == 200
+    processes.eventually(lambda: not processes.alive(pid), what="no server left")
 
 
 def test_what_cannot_start_says_so(daemon, work):

@@ -87,6 +87,15 @@ def test_delete_while_running_kills(daemon):
     assert processes.wait_gone(pid)
 
 
+def test_delete_ends_what_the_shells_before_left_running(daemon):
+    ident = daemon.call("POST", "/session").json()["session_id"]
+    ask = lambda text: daemon.events_of(f"/session/{ident}/run", {"command": text})  # noqa: E731
+    pids = [int(frames.joined(ask("setsid sleep 1000 >/dev/null 2>&1 & echo $!; exit 3"))) for _ in range(3)]
+    assert out(ask("echo on")) == "on\n" and all(map(processes.alive, pids))
+    assert daemon.call("DELETE", f"/session/{ident}").status == 200
+    processes.eventually(lambda: not any(map(processes.alive, pids)), what="no server left")
+
+
 def test_refusals(daemon):
     ident = str(uuid.uuid4())
     answer = daemon.call("DELETE", f"/session/{ident}")
