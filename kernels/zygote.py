@@ -293,24 +293,44 @@ def run_kernel(request, fds):
     del kept
 
 
-def fork_kernel(request, sock):
-    # Twice, so that the kernel becomes the daemon's child (a subreaper), which alone learns how it ends.
+def fork_spare():
+    # A kernel before it knows which one it is: forking takes 10 ms, and nobody waits for them here. Returns its pid and
+    # the socket that brings its request; in the spare itself the pid is None.
+    # Forked twice, so that it becomes the daemon's child (a subreaper), which alone learns how it ends.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
     middle = os.fork()
     if middle == 0:
         pid = os.fork()
         if pid == 0:
-            return True
+            ours.close()
+            os.close(reader)
+            os.close(writer)
+            return None, theirs
         os.write(writer, b"%d" % pid)
         os._exit(0)
+    theirs.close()
     os.close(writer)
     answer = os.read(reader, 32)
     os.close(reader)
     os.waitpid(middle, 0)  # from here on the kernel has its new parent
     if not answer:
+        ours.close()
         raise OSError(11, "the second fork failed")
-    send(sock, {"id": request["id"], "pid": int(answer)})
-    return False
+    return int(answer), ours
+
+
+def wake_spare(spare, request, fds):
+    # True when there is one and it has the request.
+    if spare is None:
+        return False
+    try:
+        send(spare[1], request, fds)
+        return True
+    except OSError:  # somebody has ended it
+        return False
+    finally:
+        spare[1].close()
 
 
 def rehearse():
@@ -377,18 +397,37 @@ def main(preload):
     IMPORTED.update({name: value for name, value in os.environ.items() if before.get(name) != value})
     gc.freeze()
     send(sock, {"ev": "ready", "threads": len(os.listdir("/proc/self/task")), "failed": failed})
+    spare = None
     while True:
+        try:
+            spare = spare or fork_spare()
+            if spare[0] is None:
+                break  # the spare: out of every frame of the zygote, so that none of its cleanup runs here
+        except OSError:
+            pass  # tried again when a kernel is wanted, and told then
         request, fds = receive(sock)
         if request is None:
-            os._exit(0)  # the daemon is gone
+            os._exit(0)  # the daemon is gone, and with us the spare
         try:
-            if fork_kernel(request, sock):
-                break  # the child: out of every frame of the zygote, so that none of its cleanup runs here
+            pid = spare[0] if spare else None
+            if not wake_spare(spare, request, fds):
+                spare = fork_spare()
+                if spare[0] is None:
+                    break
+                pid = spare[0]
+                if not wake_spare(spare, request, fds):
+                    raise OSError(11, "the kernel ended before it began")
+            send(sock, {"id": request["id"], "pid": pid})
         except OSError as e:
             send(sock, {"id": request.get("id"), "errno": e.errno or 0, "what": str(e)})
+        spare = None
         for fd in fds:
             os.close(fd)
     sock.detach()
+    os.close(SOCKET_FD)
+    request, fds = receive(spare[1])
+    if request is None:
+        os._exit(0)  # the zygote is gone
     # Off the end of the interpreter afterwards, not os._exit: the user's atexit handlers run.
     run_kernel(request, fds)
 
