@@ -162,11 +162,18 @@ Task<Result<ForkedKernel>> Zygote::fork(Connection connection, LaunchPlace place
                                         std::move(outputs->err.read));
     flight.land();
     if (!execution) co_return tl::unexpected(execution.error());
-    // While it waits for its go, and has no children yet: all of it is in the group then.
+    // Moving it into its group takes milliseconds, in which it can begin: it has no children and runs no code
+    // of the user's before it hears "contained". Its memory counts from the move on.
+    Json const go = {{"op", "go"}};
+    Json const in = {{"op", "contained"}};
+    bool const limited = place.resources.any() || !place.owner.empty();
+    if (!limited)
+        if (auto sent = control->ours.send(go); !sent) co_return tl::unexpected(sent.error());
     auto contained = co_await executions_->contain(*execution, place.resources);
     if (!contained) co_return tl::unexpected(contained.error());
-    Json const go = {{"op", "go"}};
-    if (auto sent = control->ours.send(go); !sent) co_return tl::unexpected(sent.error());
+    if (limited)
+        if (auto sent = control->ours.send(go); !sent) co_return tl::unexpected(sent.error());
+    if (auto sent = control->ours.send(in); !sent) co_return tl::unexpected(sent.error());
     auto bound = co_await control->ours.receive(deadline);
     if (bound && text_of(*bound, "ev") == "bound")
         co_return ForkedKernel{*execution, std::move(control->ours)};

@@ -6,6 +6,7 @@
 #   zygote: {"id", "pid"} | {"id", "errno", "what"}
 #   on the kernel's control socket, kernel: {"ev": "hello"}, then it waits
 #                                   daemon: {"op": "go"}      its pid is registered with the daemon's reaper by now
+#                                   daemon: {"op": "contained"}  it is in its own cgroup: children and users' code may come
 #                                   kernel: {"ev": "bound"} | {"ev": "failed", "errno", "what"}
 #                                   daemon: {"op": "adopt", "cwd", "env"}  at most once, while idle; or just closes
 #                                   kernel: {"ev": "adopted"} | {"ev": "failed", ...}
@@ -125,7 +126,7 @@ def keep_interrupts(app):
     sys.unraisablehook = hook
 
 
-def make_app(request):
+def make_app(request, control):
     from ipykernel.kernelapp import IPKernelApp
     from traitlets.config import Config
 
@@ -142,6 +143,8 @@ def make_app(request):
             )
 
         def init_code(self):
+            if receive(control)[0] is None:
+                os._exit(125)  # the daemon is gone
             # Late: a failing import lists the working directory, however many files it has.
             take_place(request.get("cwd"), None)
             super().init_code()
@@ -248,7 +251,7 @@ def run_kernel(request, fds):
         take_place(None, request.get("env"))
         sys.argv = ["ipykernel_launcher.py", "-f", request["connection_file"]]
         moved = watch_output()
-        app = make_app(request)
+        app = make_app(request, control)
         keep_interrupts(app)
         streams = [each for each in (sys.stdout, sys.stderr) if getattr(each, "_fid", None) is not None]
         if moved is not None and streams:
@@ -356,6 +359,7 @@ def rehearse():
     try:
         receive(ours)
         send(ours, {"op": "go"})
+        send(ours, {"op": "contained"})
         names = (receive(ours)[0] or {}).get("names", [])
     except OSError:
         os.kill(child, signal.SIGKILL)
