@@ -331,7 +331,8 @@ NO_STREAM = {"opensandbox_reportClientEvent", "execd_metrics"}  # a small body o
 # What needs a browser: test_browser.py.
 NO_STREAM |= {f"agentrun_{name}" for each in ("Automation", "Liveview", "Livestream")
               for name in (f"open{each}", f"sandboxOpen{each}")}
-NO_STREAM |= {"agentrun_downloadRecording", "agentrun_sandboxDownloadRecording"}
+NO_STREAM |= {"agentrun_downloadRecording", "agentrun_sandboxDownloadRecording", "execd_takeScreenshot"}
+NO_STREAM |= {"execd_viewDesktop", "agentrun_viewDesktopPage", "agentrun_sandboxViewDesktopPage"}  # pages
 
 
 def test_every_streaming_route_has_a_scenario(daemon):
