@@ -67,6 +67,8 @@ Failure failure_of(boost::system::error_code ec, bool expired, std::string_view 
 
 Stream::Stream(Loop& loop, UniqueFd fd, int family) : loop_(&loop), socket_(loop.io()), token_(kStreams) {
     // Throws where the kernel can watch no more descriptors; this one is closed then.
+    if (int const e = fault::hit("http.watch"))
+        throw boost::system::system_error(e, boost::system::system_category(), "watch");
     socket_.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.get());
     (void)fd.release();
     if (family != AF_UNIX) {

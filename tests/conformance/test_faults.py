@@ -20,7 +20,7 @@ DEBUG = BINARY if "/dev/" in str(BINARY) else ROOT / "build/dev/bin/execd"
 FULL = bool(os.environ.get("EXECD_TEST_FULL"))  # every one of them; else the first two of each name
 POINTS = [
     ("accept", errno.EMFILE, 4), ("http.read", errno.ECONNRESET, 8), ("http.write", errno.ECONNRESET, 8),
-    ("buffer", errno.ENOMEM, 4), ("sendfile", errno.EIO, 2), ("connect", errno.ENETUNREACH, 2),
+    ("http.watch", errno.ENOMEM, 3), ("buffer", errno.ENOMEM, 4), ("sendfile", errno.EIO, 2), ("connect", errno.ENETUNREACH, 2),
     ("pipe", errno.EMFILE, 3), ("spawn.dup", errno.EMFILE, 3), ("spawn.clone", errno.EAGAIN, 3),
     ("terminal", errno.EMFILE, 1), ("memfd", errno.EMFILE, 1), ("thread", errno.EAGAIN, 2),
     ("open", errno.EMFILE, 3), ("read", errno.EIO, 2), ("read.cached", errno.EAGAIN, 2), ("write", errno.ENOSPC, 3),
