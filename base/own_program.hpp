@@ -10,4 +10,8 @@ namespace execd {
 /// names a file. The failure is that of the second.
 [[nodiscard]] Result<UniqueFd> open_own_program();
 
+/// Starting looks into most of the program's pages, resting into few: what is mapped of them is given back,
+/// and comes again from the page cache as it is needed. Call when the start is over.
+void forget_start_pages();
+
 }  // namespace execd

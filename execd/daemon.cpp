@@ -283,6 +283,7 @@ Result<void> Daemon::start() {
     browser_ = browser::make_supervisor(loop_, executions_, config_.browser, environment_->daemon(),
                                         std::move(home));
     services_.browser = browser_.get();
+    forget_start_pages();
     server_->start();
     for (auto const& info : server_->listeners())
         log::info("listener.open", {{"address", info.name}, {"port", info.port}});

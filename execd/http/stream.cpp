@@ -130,13 +130,14 @@ Task<Result<std::size_t>> Stream::read_some(std::span<char> into, Deadline deadl
 }
 
 void Stream::start_read(std::span<char> into, std::function<void(Result<std::size_t>)> done) {
-    socket_.async_read_some(asio::buffer(into.data(), into.size()),
-                            [done = std::move(done), traffic = traffic_](boost::system::error_code ec, std::size_t n) {
-                                if (ec == asio::error::eof) return done(std::size_t{0});
-                                if (ec) return done(failure_of(ec, false, "read"));
-                                if (traffic) traffic->received += n;
-                                done(n);
-                            });
+    socket_.async_read_some(
+        asio::buffer(into.data(), into.size()),
+        [done = std::move(done), traffic = traffic_](boost::system::error_code ec, std::size_t n) {
+            if (ec == asio::error::eof) return done(std::size_t{0});
+            if (ec) return done(failure_of(ec, false, "read"));
+            if (traffic) traffic->received += n;
+            done(n);
+        });
 }
 
 void Stream::cancel_read() {

@@ -4,6 +4,7 @@ import uuid
 
 from websockets.sync.client import connect
 
+from harness import processes
 from harness.wire import query
 
 ROOT = "/execd/v1/executions"
@@ -70,9 +71,11 @@ def test_the_terminals_of_other_dialects(daemon):
     """An OpenSandbox /pty is an execution too, once its program runs."""
     ident = daemon.call("POST", "/pty", json={"command": "echo over there; read x"}).json()["session_id"]
     with connect(f"ws://127.0.0.1:{daemon.port}/pty/{ident}/ws", compression=None):
-        runs = [e for e in daemon.call("GET", f"{ROOT}?label=terminal&state=running").json()
-                if "over there" in screen(daemon, e["id"], wait_text="over there", wait_ms=2000)["text"]]
-        assert runs
+        def shown():
+            return [e for e in daemon.call("GET", f"{ROOT}?label=terminal&state=running").json()
+                    if "over there" in screen(daemon, e["id"], wait_text="over there", wait_ms=2000)["text"]]
+
+        processes.eventually(shown, what="the terminal is an execution")  # it begins when somebody looks
     assert daemon.call("DELETE", f"/pty/{ident}").status == 200
 
 

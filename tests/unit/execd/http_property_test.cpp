@@ -74,6 +74,8 @@ std::string answers_to(std::string_view conversation, std::uint32_t step) {
     }
     for (auto at = got.find("Date: "); at != std::string::npos; at = got.find("Date: ", at))
         got.erase(at, 37);
+    for (auto at = got.find("X-Request-Id: "); at != std::string::npos; at = got.find("X-Request-Id: ", at))
+        got.erase(at, got.find("\r\n", at) + 2 - at);
     // Whether the client waited is what decides about `100 Continue`: the only thing a cut may change.
     for (auto at = got.find("HTTP/1.1 100"); at != std::string::npos; at = got.find("HTTP/1.1 100", at))
         got.erase(at, std::string_view("HTTP/1.1 100 Continue\r\n\r\n").size());
