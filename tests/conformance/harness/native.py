@@ -20,6 +20,10 @@ class Driver:
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=30)
+        # On a busy machine it has asked more than once: the other answers are not those of the first cells.
+        asked = self.client.kernel_info()
+        while self.client.get_shell_msg(timeout=60)["parent_header"].get("msg_id") != asked:
+            pass
 
     def run(self, code, begun=None, seconds=30, said=None):
         """(reply's content, {stream: text}, [message types and contents]). `begun` is called when something is printed,
