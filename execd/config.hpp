@@ -52,7 +52,7 @@ struct Config {
     bool envs_file_defaulted = true;
     Duration drain = std::chrono::seconds(10);
     Duration slow_request = std::chrono::seconds(5);  // 0: none is logged as slow
-    Duration stream_tail = Duration::zero();  // how long a finished event stream stays open
+    Duration stream_tail = Duration::zero();          // how long a finished event stream stays open
     LineTerminators line_terminators = LineTerminators::by_client;
     std::size_t max_connections = 20'000;
     std::uint64_t max_body = 1U << 30;  // bytes of one JSON body kept in memory is much less, see the rows
@@ -70,7 +70,7 @@ struct Config {
     bool cgroups = true;    // use them where they may be written
     bool lifecycle = true;  // clients may create sandboxes (claims) here
     bool exit_with_last_claim = false;
-    bool runtime_init = false;  // POST /internal/init is served
+    bool runtime_init = false;      // POST /internal/init is served
     bool kernels_may_come = false;  // an image of OpenSandbox's, which installs them while it starts
     BrowserConfig browser{};
 };

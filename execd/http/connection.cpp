@@ -375,10 +375,13 @@ Task<bool> Connection::serve_waiting(Call& call) {
     } catch (boost::system::system_error const& e) {
         broke = true;
         if (e.code() != asio::error::operation_aborted)
-            log::error("http.handler_exception", {{"request_id", request_id_}, {"operation", call.row->operation_id}, {"what", e.what()}});
+            log::error(
+                "http.handler_exception",
+                {{"request_id", request_id_}, {"operation", call.row->operation_id}, {"what", e.what()}});
     } catch (std::exception const& e) {
         broke = true;
-        log::error("http.handler_exception", {{"request_id", request_id_}, {"operation", call.row->operation_id}, {"what", e.what()}});
+        log::error("http.handler_exception",
+                   {{"request_id", request_id_}, {"operation", call.row->operation_id}, {"what", e.what()}});
     }
     running_ = nullptr;
     if (sent) {

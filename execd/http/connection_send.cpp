@@ -208,10 +208,9 @@ Task<bool> Connection::produce(Call& call, Answer& answer, bool& sent) {
     if (result.error().code == Code::disconnected || result.error().code == Code::timed_out) {
         if (writer.committed()) peer_gone_ = true;
     } else if (writer.committed()) {
-        log::warn("http.stream_failed",
-                  {{"request_id", request_id_},
-                   {"operation", call.row->operation_id},
-                   {"error", result.error().message()}});
+        log::warn("http.stream_failed", {{"request_id", request_id_},
+                                         {"operation", call.row->operation_id},
+                                         {"error", result.error().message()}});
     }
     if (!writer.committed()) answer_ = error_answer(result.error(), call);
     co_return false;

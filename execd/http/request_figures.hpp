@@ -15,7 +15,7 @@ class Dialect;
 
 struct RequestFigures {
     /// Upper bounds of the buckets in milliseconds; one more bucket holds all that took longer.
-    static constexpr std::array<double, 15> kBounds{0.25, 0.5, 1,   2.5,  5,    10,   25,    50,
+    static constexpr std::array<double, 15> kBounds{0.25, 0.5, 1,   2.5,  5,    10,    25,    50,
                                                     100,  250, 500, 1000, 5000, 30000, 120000};
     std::array<std::uint64_t, 5> by_class{};  // 1xx to 5xx
     std::array<std::uint64_t, kBounds.size() + 1> by_time{};

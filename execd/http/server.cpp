@@ -178,7 +178,8 @@ Task<void> Server::accept_loop(Listener& listener) {
             if (err != 0) continue;  // ECONNABORTED and the like: that client is gone
             try {
                 accepted(std::move(fd), listener.family, *listener.info);
-            } catch (std::exception const& e) {  // no memory: that client is cut off, the next one may be served
+            } catch (
+                std::exception const& e) {  // no memory: that client is cut off, the next one may be served
                 log::warn("http.accept_exhausted", {{"error", e.what()}});
             }
         }

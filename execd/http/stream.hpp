@@ -33,7 +33,8 @@ class Stream {
   public:
     static constexpr std::uint64_t kLeastRate = 100;  // bytes a second
 
-    /// Takes a connected, non-blocking socket. Throws system_error where the kernel can watch no more of them.
+    /// Takes a connected, non-blocking socket. Throws system_error where the kernel can watch no more of
+    /// them.
     Stream(Loop& loop, UniqueFd fd, int family);
     ~Stream();
     Stream(Stream const&) = delete;

@@ -1,7 +1,7 @@
 // Workers that speak frames (python.py, node.js). A frame is one letter, the length of what follows (4 bytes,
-// little endian), and that: 'o' and 'e' are text of stdout and stderr, 'j' is JSON, 'J' the first, 'c' another
-// and 'l' the last piece of a long one (each goes out whole or not at all, whatever breaks its sender off), 'd'
-// says that what lies in the pipes of fd 1 and 2 comes before what follows.
+// little endian), and that: 'o' and 'e' are text of stdout and stderr, 'j' is JSON, 'J' the first, 'c'
+// another and 'l' the last piece of a long one (each goes out whole or not at all, whatever breaks its sender
+// off), 'd' says that what lies in the pipes of fd 1 and 2 comes before what follows.
 //
 // In the worker fd 1 and 2 are pipes (what child processes and libraries write), 3 brings requests, 4 takes
 // events.

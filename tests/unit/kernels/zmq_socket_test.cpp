@@ -85,8 +85,8 @@ class ZmqSockets : public KernelTest {
     std::unique_ptr<ZmqSocket> right_;
 };
 
-// The reactor hears of each child's end by a signal: one that met libzmq in its look for news ended the reading
-// of that channel for good (a context whose runs ended without their outputs).
+// The reactor hears of each child's end by a signal: one that met libzmq in its look for news ended the
+// reading of that channel for good (a context whose runs ended without their outputs).
 TEST_F(ZmqSockets, SignalsBreakNothingOff) {
     constexpr int kMessages = 30'000;
     std::string trouble;
