@@ -56,7 +56,7 @@ Server::Server(Loop& loop, Router const& router, Limits limits, Authorize author
       traffic_(std::make_shared<Traffic>()),
       process_id_(random_hex(4) + "-") {}
 
-std::string Server::next_request_id() { return process_id_ + std::to_string(counters_.requests); }
+std::string Server::next_request_id() { return process_id_ + std::to_string(++named_); }
 
 Server::~Server() {
     for (auto const& listener : listeners_)

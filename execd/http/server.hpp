@@ -109,6 +109,7 @@ class Server {
     FiguresByDialect figures_;
     std::shared_ptr<Traffic> traffic_;
     std::string process_id_;
+    std::uint64_t named_ = 0;  // requests that brought no name, those that nobody could read too
     bool draining_ = false;
     bool cut_ = false;
 };

@@ -98,6 +98,14 @@ def test_every_answer_names_its_request(daemon, method, path, body):
     assert odd.header("X-Request-Id") and "xxx" not in odd.header("X-Request-Id")
 
 
+def test_a_head_that_nobody_can_read_has_a_name_of_its_own(daemon):
+    with daemon.wire() as wire:
+        first = wire.request("GET", "/ping").header("X-Request-Id")
+        wire.send(b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n")
+        refused = wire.response()
+    assert refused.status == 431 and refused.header("X-Request-Id") not in (None, first)
+
+
 def test_a_failed_request_is_one_line_with_its_id(fresh_daemon):
     one = fresh_daemon()
     one.call("GET", "/ping")

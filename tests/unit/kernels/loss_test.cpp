@@ -11,6 +11,21 @@ class Loss : public Fake {
         for (auto const& gap : all<OutputGap>(run_)) sum += gap.bytes;
         return sum;
     }
+    /// A kernel without a context around it, not connected to yet; null when there is none.
+    std::unique_ptr<Kernel> bare(std::string const& name) {
+        dir_ = RuntimeDir::create("/tmp").value();
+        auto const specs = run(contexts_.kernelspecs());
+        auto const spec = (*specs)->find(name);
+        if (!spec) return nullptr;
+        std::string const here = std::filesystem::current_path();
+        auto const env = contexts_.options().env;
+        auto made = run(start_cold(loop_, executions_, std::make_shared<ZmqContext>(), *dir_, *spec,
+                                   {here, env, {}, {}}));
+        return made ? *std::move(made) : nullptr;
+    }
+
+  private:
+    std::unique_ptr<RuntimeDir> dir_;
 };
 
 TEST_F(Loss, WhatWasFlushedBeforeTheDeathArrives) {
@@ -54,34 +69,18 @@ Json cell(std::string code) {
 
 // It closes its channels one after the other and takes its time: nothing of that is to be mended.
 TEST_F(Loss, AKernelThatIsToldToEndIsNotMadeAnew) {
-    auto const dir = RuntimeDir::create("/tmp");
-    ASSERT_TRUE(dir);
-    auto const specs = run(contexts_.kernelspecs());
-    auto spec = (*specs)->find("fakelingering");
-    ASSERT_TRUE(spec);
-    auto const env = contexts_.options().env;
-    std::string const here = std::filesystem::current_path();
-    auto made = run(
-        start_cold(loop_, executions_, std::make_shared<ZmqContext>(), **dir, *spec, {here, env, {}, {}}));
+    auto const made = bare("fakelingering");
     ASSERT_TRUE(made);
-    ASSERT_TRUE(run((*made)->connect(in(20))));
-    run((*made)->end(10s));
-    EXPECT_EQ((*made)->client().counts().reconnects, 0U);
+    ASSERT_TRUE(run(made->connect(in(20))));
+    run(made->end(10s));
+    EXPECT_EQ(made->client().counts().reconnects, 0U);
 }
 
 // libzmq gives a connection up for good over such a message.
 TEST_F(Loss, AMessageOverTheLimitOfAFrameCostsOnlyItself) {
-    auto const dir = RuntimeDir::create("/tmp");
-    ASSERT_TRUE(dir);
-    auto const specs = run(contexts_.kernelspecs());
-    auto spec = (*specs)->find("fake");
-    ASSERT_TRUE(spec);
-    auto const env = contexts_.options().env;
-    std::string const here = std::filesystem::current_path();
-    auto made = run(
-        start_cold(loop_, executions_, std::make_shared<ZmqContext>(), **dir, *spec, {here, env, {}, {}}));
+    auto const made = bare("fake");
     ASSERT_TRUE(made);
-    Kernel& kernel = **made;
+    Kernel& kernel = *made;
     KernelClient& client = kernel.client();
     client.set_limits({.frame_bytes = 1 << 20});
     ASSERT_TRUE(run(kernel.connect(in(20))));
