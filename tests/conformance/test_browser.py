@@ -91,6 +91,9 @@ def test_discovery_speaks_of_us(desktop, slash):
     assert made["type"] == "page" and made["url"] == "about:blank#new"
     assert desktop.call("GET", f"/json/activate/{made['id']}").status == 200
     assert desktop.call("GET", f"/json/close/{made['id']}").status == 200
+    # "Target is closing", says Chromium, and lists it until it has.
+    processes.eventually(lambda: made["id"] not in [page["id"] for page in desktop.call("GET", "/json").json()],
+                         what="the closed page is gone")
     assert desktop.call("GET", "/json/close/0000").status == 404
     assert desktop.call("GET", "/json/new?about:blank").status == 405
 
@@ -152,10 +155,7 @@ def test_hands_and_eyes(desktop):
               addEventListener(kind, e => { seen.push([kind, e.clientX, e.clientY, Math.sign(e.deltaY || 0)]); })""")
 
         def until(expression, value):
-            end = time.monotonic() + 10
-            while (now := page.evaluate(expression)) != value:
-                assert time.monotonic() < end, (now, value)
-                time.sleep(0.02)
+            processes.eventually(lambda: page.evaluate(expression) == value, what=f"{expression} is {value!r}")
 
         act("mouse", action="click", x=100, y=100)
         until("document.activeElement.id", "t")
@@ -210,21 +210,20 @@ def test_a_recording_while_somebody_asks_for_one(desktop):
     with Cdp(desktop, "/ws/automation?recording=false"):
         assert desktop.call("GET", "/recordings").json()["recordings"] == []
     with Cdp(desktop, "/ws/automation?recording=true").attach() as client:
-        end = time.monotonic() + 20
-        while not (growing := desktop.call("GET", "/recordings").json()["recordings"]) or growing[0]["size"] < 1000:
-            assert time.monotonic() < end, growing
+        def film():
             client.evaluate("document.body.innerHTML += 'more '")
-            time.sleep(0.2)
+            found = desktop.call("GET", "/recordings").json()["recordings"]
+            return found if found and found[0]["size"] >= 1000 else None
+
+        growing = processes.eventually(film, seconds=20, what="the recording has its first kilobyte")
         assert growing[0]["recording"]
         name = growing[0]["filename"]
         assert re.fullmatch(r"vnc_global_\d{8}_\d{6}_seg001\.mkv", name)
         part = desktop.call("GET", f"/recordings/{name}", headers=[("Range", "bytes=0-3")])
         assert part.status == 206 and part.body == b"\x1a\x45\xdf\xa3"
         assert desktop.call("DELETE", f"/recordings/{name}").status == 409
-    left = time.monotonic()
-    while desktop.call("GET", "/recordings").json()["recordings"][0]["recording"]:
-        assert time.monotonic() - left < 5
-        time.sleep(0.1)
+    processes.eventually(lambda: not desktop.call("GET", "/recordings").json()["recordings"][0]["recording"], seconds=5,
+                         what="it ends soon after the last one who asked for it")
     film = desktop.call("GET", f"/recordings/{name}")
     assert film.headers and film.header("Content-Type") == "video/x-matroska"
     said = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "stream=width,height", "-of", "csv=p=0", "-"],
