@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "execd/auth/jwt.hpp"
+#include "execd/clone3_compat.hpp"
 #include "execd/version.hpp"
 
 namespace execd {
@@ -374,6 +375,12 @@ Result<void> set_browser_flags(Config& c, std::string const& v) {
 
 Result<void> ignore(Config&, std::string const&) { return {}; }
 
+// main acts on it, before there is a thread.
+Result<void> check_clone3_compat(Config&, std::string const& v) {
+    if (auto wanted = wants_clone3_compat(v); !wanted) return Failure(wanted.error());
+    return {};
+}
+
 // Order is the order of --help and of application: --host and --port shape the first listener, --listen adds
 // more.
 constexpr Option kOptions[] = {
@@ -504,6 +511,10 @@ constexpr Option kOptions[] = {
       "line ends in the events of a command: keep them (contract 1.1), strip them (before), auto: as the "
       "client's SDK expects"},
      set_terminators},
+    {{"", "EXECD_CLONE3_COMPAT", "SWITCH", "off",
+      "on, or reexec: clone3 is unknown (ENOSYS) to execd and all it starts, for programs that take its "
+      "refusal for a failure; no new privileges then, so no sudo"},
+     check_clone3_compat},
     {{"jupyter-host", "JUPYTER_HOST", "URL", "",
       "that server is not used (kernels are driven directly), but where one is named POST /code/context "
       "waits for kernels that are still being installed"},
@@ -580,6 +591,8 @@ std::string help_text() {
         "kernels: "
         "JUPYTER_PATH,\nJUPYTER_DATA_DIR, JUPYTER_PREFER_ENV_PATH, IPYTHONDIR, XDG_DATA_HOME, CONDA_PREFIX, "
         "CONDA_DEFAULT_ENV, PYTHONUSERBASE\n"
+        "OPENSANDBOX_LIFECYCLE and EXECD_LIFECYCLE_CONFIG (hooks of a sandbox's maker) are not run, which is "
+        "said, and hidden from\nwhat is started\n"
         "\nexit status: 0 after SIGTERM or SIGINT, 3 when requests were still running at the end of the "
         "drain time and had "
         "to be\ncut, 1 when it cannot start (doctor: something is broken), 2 for a wrong option or value\n";

@@ -130,7 +130,7 @@ def test_the_code_interpreter(images):
         box.healthy()
         assert box.shell("id -un; pwd") == "sandbox\n/home/sandbox\n"
         assert box.code("print(6 * 7)") == "42\n"
-        assert box.code(f"import {MODULES}, sys; print(sys.executable)") == "/opt/python/bin/python3\n"
+        assert box.code(f"import {MODULES}, sys; print(sys.prefix)") == "/opt/python\n"
         assert box.code("import pandas; print(pandas.DataFrame({'a': [1, 2]}).sum().a)") == "3\n"
         assert box.code("import markdownify; print(markdownify.markdownify('<b>x</b>'))") == "**x**\n"
         assert box.shell("command -v python3 pip; python3 -c 'import pandas; print(pandas.__version__)'; node -p 6*7; "
