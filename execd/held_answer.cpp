@@ -40,4 +40,11 @@ void hold(http::Answer& answer, claims::Activity held) {
     }
 }
 
+Task<Result<http::Answer>> answer_held(claims::Activity held, std::shared_ptr<http::Handler const> inner,
+                                       http::Call& call) {
+    auto answer = co_await (*inner)(call);
+    if (answer) hold(*answer, std::move(held));
+    co_return answer;
+}
+
 }  // namespace execd

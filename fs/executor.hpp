@@ -52,6 +52,10 @@ class Executor {
     /// as far as is known without asking it. Waits for nothing.
     [[nodiscard]] bool may_hang(std::string const& path) { return local_->mounts.covers(path); }
     [[nodiscard]] bool may_hang(int fd) { return local_->mounts.covers(fd); }
+    /// Where `path` lies, which is open as `fd`, `device` being its st_dev. Waits for nothing.
+    [[nodiscard]] Storage storage(std::string const& path, int fd, std::uint64_t device) {
+        return local_->mounts.storage(path, fd, device);
+    }
     /// One of the few threads of `lane` that work which may hang shares: held until the last copy is gone,
     /// which is to be let go of on the reactor, when the thread is back.
     using Slot = std::shared_ptr<void>;

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -86,21 +87,6 @@ Result<OpenFile> OpenRead::run() const {
     return describe(std::move(fd), path);
 }
 
-std::optional<Result<OpenFile>> OpenRead::run_quick() const {
-    if (!follow || !check_path(path)) return std::nullopt;
-    UniqueFd const seen = peek(path);
-    struct ::stat stat {};
-    if (!seen) return std::nullopt;
-    auto const kind = storage_of(seen.get());
-    if (kind == Storage::may_wait) return std::nullopt;
-    if (::fstat(seen.get(), &stat) != 0 || !S_ISREG(stat.st_mode)) return std::nullopt;
-    UniqueFd fd = open_cached(path);
-    if (!fd) return std::nullopt;
-    auto file = describe(std::move(fd), path);
-    if (file) file->in_memory = kind == Storage::memory && file->device == stat.st_dev;
-    return file;
-}
-
 bool read_at_once(OpenFile const& file, std::uint64_t offset, std::uint64_t length, std::string& out) {
     out.resize(length);
     if (length == 0) return true;
@@ -111,8 +97,20 @@ bool read_at_once(OpenFile const& file, std::uint64_t offset, std::uint64_t leng
 }
 
 std::optional<Result<OpenFile>> open_at_once(Executor& files, std::string const& path) {
-    if (!files.local() || files.may_hang(path)) return std::nullopt;
-    return OpenRead{path}.run_quick();
+    if (!files.local() || !check_path(path)) return std::nullopt;
+    UniqueFd const seen = peek(path);  // to open a device may do something to it
+    struct ::statx stat {};
+    int const flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;  // of a server nothing is asked
+    if (!seen || ::statx(seen.get(), "", flags, STATX_TYPE, &stat) != 0 || !S_ISREG(stat.stx_mode))
+        return std::nullopt;
+    std::uint64_t const device = ::makedev(stat.stx_dev_major, stat.stx_dev_minor);
+    auto const storage = files.storage(path, seen.get(), device);
+    if (storage == Storage::may_wait) return std::nullopt;
+    UniqueFd fd = open_cached(path);
+    if (!fd) return std::nullopt;
+    auto file = describe(std::move(fd), path);
+    if (file) file->in_memory = storage == Storage::memory && file->device == device;
+    return file;
 }
 
 Task<Result<OpenFile>> open_for_read(Executor& files, std::string path) {

@@ -55,15 +55,13 @@ struct OpenRead {
 
     explicit OpenRead(std::string path_ = {}) : path(std::move(path_)) {}
     [[nodiscard]] Result<OpenFile> run() const;
-    /// On the reactor, if everything needed is in memory; not for paths that may hang (Executor::may_hang).
-    [[nodiscard]] std::optional<Result<OpenFile>> run_quick() const;
     template <class A>
     void visit(A& a) {
         a(path, follow);
     }
 };
 
-/// The same if it needs no wait at all; nothing otherwise. Thread: the reactor.
+/// The same if everything needed is in memory; nothing otherwise. Thread: the reactor.
 [[nodiscard]] std::optional<Result<OpenFile>> open_at_once(Executor& files, std::string const& path);
 /// Thread: the reactor.
 [[nodiscard]] Task<Result<OpenFile>> open_for_read(Executor& files, std::string path);

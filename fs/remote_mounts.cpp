@@ -16,6 +16,8 @@ namespace execd::fs {
 
 namespace {
 
+constexpr std::size_t kMostDevices = 64;
+
 bool is_remote(std::string_view type) {
     static constexpr std::array kTypes{"nfs", "nfs4",     "cifs",      "smb3",     "9p",     "ceph",
                                        "afs", "virtiofs", "glusterfs", "orangefs", "lustre", "fuse"};
@@ -114,6 +116,7 @@ void RemoteMounts::read() {
     while ((n = ::pread(fd_.get(), buffer, sizeof buffer, static_cast<off_t>(text.size()))) > 0)
         text.append(buffer, static_cast<std::size_t>(n));
     mounts_ = parse_remote_mounts(text);
+    devices_.clear();
 }
 
 void RemoteMounts::refresh() {
@@ -139,6 +142,17 @@ bool RemoteMounts::covers(int fd) {
     std::string const self = "/proc/self/fd/" + std::to_string(fd);
     ssize_t const n = ::readlink(self.c_str(), name, sizeof name);
     return n > 0 && below_any(mounts_, std::string_view(name, static_cast<std::size_t>(n)));
+}
+
+Storage RemoteMounts::storage(std::string_view path, int fd, std::uint64_t device) {
+    refresh();
+    for (auto const& [known, storage] : devices_)
+        if (known == device) return storage;
+    auto const found = leads_below(mounts_, path) ? Storage::may_wait : storage_of(fd);
+    if (!fd_) return found;  // nobody would tell of a change
+    if (devices_.size() >= kMostDevices) devices_.clear();
+    devices_.emplace_back(device, found);
+    return found;
 }
 
 }  // namespace execd::fs

@@ -3,11 +3,14 @@
 //
 // Thread: the reactor.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "fs/cached.hpp"
 
 namespace execd::fs {
 
@@ -27,6 +30,9 @@ class RemoteMounts {
     [[nodiscard]] bool covers(std::string_view path);
     /// The open file lies on one.
     [[nodiscard]] bool covers(int fd);
+    /// storage_of(fd) for the open `path`, may_wait where the path is covered: found out once for each
+    /// device while the table stays as it is.
+    [[nodiscard]] Storage storage(std::string_view path, int fd, std::uint64_t device);
 
   private:
     void refresh();
@@ -35,6 +41,7 @@ class RemoteMounts {
     UniqueFd fd_;
     bool looked_ = false;
     std::vector<std::string> mounts_;
+    std::vector<std::pair<std::uint64_t, Storage>> devices_;
 };
 
 }  // namespace execd::fs

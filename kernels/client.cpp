@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t kInlineBytes = 64 << 10;
 constexpr int kBurst = 16;  // then other work has a turn
 constexpr Duration kNudge = 50ms;
+constexpr Duration kKnock = 10s;
 // A kernel that ends closes its connections a moment before we hear of its end.
 constexpr Duration kMourn = 250ms;
 constexpr Duration kQuiet = 1s;
@@ -65,11 +66,25 @@ Result<void> KernelClient::open(Channel channel) {
     return {};
 }
 
-Task<Result<void>> KernelClient::connect(Deadline deadline) {
-    // These knock every 2 ms until the kernel listens; the others connect when it does, at the first knock.
-    // stdin is the first: the kernel drops an input_request to an identity it has not met, and the shell's
-    // answer proves that earlier handshakes are over.
-    for (auto channel : {Channel::stdin_, Channel::iopub, Channel::shell})
+// Ends when stdin is connected, and when nobody hears it in that time: not every kernel may serve it.
+Task<void> KernelClient::knock() {
+    co_await stdin_ready(Deadline::in(loop_->clock(), kKnock));
+    knocking_ = false;
+    changed_.notify_all();
+}
+
+Task<Result<void>> KernelClient::connect(Deadline deadline, bool patient) {
+    // A socket knocks every 2 ms until the kernel listens, which costs: through a start of half a second one
+    // does it for all. stdin is the first: the kernel drops an input_request to an identity it has not met,
+    // and the shell's answer proves that earlier handshakes are over.
+    if (auto opened = open(Channel::stdin_); !opened) co_return opened;
+    knocking_ = patient && scope_.spawn("kernel.knock", knock());
+    while (knocking_ && !failed_) {
+        bool const told = co_await changed_.wait(loop_->clock(), deadline);
+        if (!told) break;
+    }
+    // These and the others connect at their first knock.
+    for (auto channel : {Channel::iopub, Channel::shell})
         if (auto opened = open(channel); !opened) co_return opened;
     auto const on_info = [this](Result<Message> reply) {
         if (!reply) return;

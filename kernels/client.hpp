@@ -57,8 +57,8 @@ class KernelClient {
     /// Of messages that come from now on; `frame_bytes` only before connect().
     void set_limits(MessageLimits limits) { limits_ = limits; }
     /// Connects (also before the kernel listens) and waits for kernel_info and a live subscription. Fails
-    /// with timed_out, or with what fail_pending() said.
-    [[nodiscard]] Task<Result<void>> connect(Deadline deadline);
+    /// with timed_out, or with what fail_pending() said. `patient`: the kernel has a long start before it.
+    [[nodiscard]] Task<Result<void>> connect(Deadline deadline, bool patient = false);
 
     /// Sends a request; `on_reply` is called exactly once: with the reply, or with the reason why none will
     /// come. Returns the message id.
@@ -98,6 +98,7 @@ class KernelClient {
   private:
     [[nodiscard]] Result<void> open(Channel channel);
     [[nodiscard]] Task<void> read(Channel channel);
+    [[nodiscard]] Task<void> knock();
     struct Parsed {
         Message message;
         std::vector<Output> outputs;
@@ -149,6 +150,7 @@ class KernelClient {
     Event changed_;
     bool iopub_live_ = false;
     bool have_info_ = false;
+    bool knocking_ = false;
     bool leaving_ = false;
     bool closing_ = false;
     std::uint64_t beats_ = 0;

@@ -99,7 +99,7 @@ Task<void> Kernel::stop_process() { co_await process_->stop(Duration::zero()); }
 
 Task<Result<void>> Kernel::connect(Deadline deadline) {
     if (connected_) co_return Result<void>{};
-    auto connected = co_await client_.connect(deadline);
+    auto connected = co_await client_.connect(deadline, kind_ == StartKind::cold);
     connected_ = connected.has_value();
     if (connected) {
         scope_.spawn("kernel.heart", heart());

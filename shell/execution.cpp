@@ -199,6 +199,8 @@ Task<void> Execution::supervise(std::shared_ptr<Execution> self) {
         bool const told = co_await pumps_event_.wait(loop_->clock(), grace);
         if (!told) break;
     }
+    // A reactor that is late may not have come to what was written before the end.
+    drain_now();
 
     ExitStatus const& status = process_->status();
     Verdict verdict;

@@ -111,6 +111,15 @@ def test_a_daemon_that_ends_at_once_is_waited_for_longer_each_time(box):
     assert len(box.daemons()) == 3
 
 
+def test_the_status_of_a_daemon_that_has_ended_before_anybody_looked(box):
+    (box.room / "execd").write_text("#!/bin/sh\nexit 9\n")
+    late = 'kill() { while [ "$1" = -0 ] && grep -qs "^State:.[^Z]" /proc/$2/status; do :; done; command kill "$@"; }'
+    (box.room / "late").write_text(late + "\n")
+    one = box.start("sh", "-c", "read -r line", EXECD_BOOTSTRAP_PRE_SCRIPT=str(box.room / "late"))
+    assert one.stderr.readline().strip() == "bootstrap: execd ended with status 9; starting it again in 0 s"
+    one.communicate("go\n", timeout=30)
+
+
 def test_who_makes_the_sandboxes(box):
     one = box.start("sh", "-c", "read -r line", EXECD_LIFECYCLE="on")
     processes.eventually(lambda: len(box.daemons()) == 1, what="the daemon")

@@ -31,14 +31,6 @@ shell::Environment environment_of(Services& services, claims::ClaimPtr const& cl
 
 namespace {
 
-using HandlerPtr = std::shared_ptr<http::Handler const>;
-
-Task<Result<Answer>> within(claims::Activity held, HandlerPtr inner, Call& call) {
-    auto answer = co_await (*inner)(call);
-    if (answer) hold(*answer, std::move(held));
-    co_return answer;
-}
-
 Task<Result<Answer>> refuse(Error error) { co_return Failure(std::move(error)); }
 
 }  // namespace
@@ -50,7 +42,7 @@ void use_claims(Services& services, http::Row& row) {
         if (!claim) return (*inner)(call);
         auto entered = s->claims->enter(claim->id(), kKind);
         if (!entered) return refuse(entered.error());
-        return within(std::move(*entered), inner, call);
+        return answer_held(std::move(*entered), inner, call);
     };
 }
 

@@ -3,6 +3,7 @@
 #include "execd/claims/claims.hpp"
 #include "execd/dialects/opensandbox/dialect.hpp"
 #include "execd/held_answer.hpp"
+#include "execd/http/gate.hpp"
 #include "execd/http/target.hpp"
 #include "execd/self_proxy.hpp"
 
@@ -68,12 +69,6 @@ Answer refused(Error const& error, std::string_view id) {
 
 Task<Result<Answer>> refuse(Answer answer) { co_return std::move(answer); }
 
-Task<Result<Answer>> within(claims::Activity held, http::Handler const* inner, Call& call) {
-    auto answer = co_await (*inner)(call);
-    if (answer) hold(*answer, std::move(held));
-    co_return answer;
-}
-
 struct Guarded {
     Services* services;
     http::SyncHandler sync;
@@ -109,14 +104,14 @@ void guard_claims(Services& services, std::vector<http::Row>& rows, std::size_t 
                 claims::Activity held;
                 if (auto no = all->gate(call, held)) return refuse(std::move(*no));
                 if (!held.claim()) return all->invoke(call);
-                return within(std::move(held), &all->invoke, call);
+                return answer_held(std::move(held), {all, &all->invoke}, call);
             };
     }
 }
 
 namespace {
 
-std::optional<Answer> foreign(Call const& call) {
+std::optional<Result<Answer>> foreign(Call const& call) {
     std::string const& id = call.param("sandboxId");
     if (id.empty() && is_of_endpoint(call))
         return refusal(403, "FORBIDDEN", "an endpoint's token is good for its own sandbox alone");
@@ -127,19 +122,7 @@ std::optional<Answer> foreign(Call const& call) {
 }  // namespace
 
 void guard_lifecycle(std::vector<http::Row>& rows, std::size_t first) {
-    for (std::size_t i = first; i < rows.size(); ++i) {
-        http::Row& row = rows[i];
-        if (row.sync)
-            row.sync = [inner = row.sync](Call& call) -> Result<Answer> {
-                if (auto no = foreign(call)) return std::move(*no);
-                return inner(call);
-            };
-        if (row.invoke)
-            row.invoke = [inner = std::make_shared<http::Handler const>(row.invoke)](Call& call) {
-                if (auto no = foreign(call)) return refuse(std::move(*no));
-                return (*inner)(call);
-            };
-    }
+    for (std::size_t i = first; i < rows.size(); ++i) http::put_before(rows[i], foreign);
 }
 
 http::SyncHandler ping_of(Services& services) {

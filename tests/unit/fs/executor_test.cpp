@@ -36,6 +36,24 @@ TEST(RemoteMounts, AreFoundByTypeAndPath) {
     EXPECT_FALSE(real.covers("/proc/self"));
 }
 
+TEST(RemoteMounts, WhatLiesOnADeviceIsAskedOnce) {
+    TempDir dir;
+    UniqueFd const here(::open(dir.path().c_str(), O_PATH | O_CLOEXEC));
+    UniqueFd const proc(::open("/proc", O_PATH | O_CLOEXEC));
+    RemoteMounts real;
+    auto const storage = real.storage(dir.path(), here.get(), 1);
+    EXPECT_EQ(storage, storage_of(here.get()));
+    EXPECT_EQ(real.storage("/proc", proc.get(), 1), storage) << "of a known device nothing is asked";
+    EXPECT_EQ(real.storage("/proc", proc.get(), 2), Storage::may_wait);
+    RemoteMounts blind(dir / "no-such-table");
+    EXPECT_EQ(blind.storage(dir.path(), here.get(), 1), storage);
+    EXPECT_EQ(blind.storage("/proc", proc.get(), 1), Storage::may_wait)
+        << "who hears of no change asks each time";
+    put(dir / "table", "40 22 0:50 / " + dir.path() + " rw,relatime shared:1 - nfs4 host:/x rw\n");
+    RemoteMounts remote(dir / "table");
+    EXPECT_EQ(remote.storage(dir.path(), here.get(), 1), Storage::may_wait);
+}
+
 TEST(RemoteMounts, LinksAreFollowedWithoutAWordToTheMount) {
     TempDir dir;
     auto const mounts = parse_remote_mounts(kMountinfo);
