@@ -33,25 +33,19 @@ RUN apt-get update && apt-get install -y --no-install-recommends busybox-static 
     for name in $(/bin/busybox --list); do [ "$name" = busybox ] || ln -s busybox "/out/bin/$name"; done
 
 FROM scratch AS execd
-ARG EXECD_COMMIT=
-LABEL org.opencontainers.image.title="execd" \
-      org.opencontainers.image.description="One daemon inside a sandbox: commands, sessions, code, files and ports over HTTP" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="$EXECD_COMMIT"
 COPY --from=busybox /out /
 COPY deploy/bootstrap.sh /bootstrap.sh
 COPY --from=build /execd /execd
 WORKDIR /
 # The server's injector starts it with `tail -f /dev/null` appended, which execd ignores.
 ENTRYPOINT ["./execd"]
-
-FROM debian:12 AS code-interpreter
-ARG SANDBOX_USER=sandbox
 ARG EXECD_COMMIT=
-LABEL org.opencontainers.image.title="execd code interpreter" \
-      org.opencontainers.image.description="execd with Python, Node and bash" \
+LABEL org.opencontainers.image.title="execd" \
+      org.opencontainers.image.description="One daemon inside a sandbox: commands, sessions, code, files and ports over HTTP" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.revision="$EXECD_COMMIT"
+
+FROM debian:12 AS code-interpreter
 RUN apt-get update && apt-get install -y --no-install-recommends \
         bash ca-certificates curl git nodejs npm procps python3 python3-venv && \
     rm -rf /var/lib/apt/lists/* && useradd --create-home --shell /bin/bash sandbox
@@ -63,12 +57,19 @@ COPY --from=build /execd /usr/local/bin/execd
 COPY deploy/bootstrap.sh /usr/local/bin/bootstrap.sh
 ENV PATH=/opt/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     VIRTUAL_ENV=/opt/python LANG=C.UTF-8 EXECD_PYTHON=/opt/python/bin/python3 EXECD_PREWARM=python
+# Arguments and what they change stand last: the layers above stay as they are.
+ARG SANDBOX_USER=sandbox
 USER $SANDBOX_USER
 WORKDIR /home/sandbox
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
     CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/health"]
 ENTRYPOINT ["execd"]
+ARG EXECD_COMMIT=
+LABEL org.opencontainers.image.title="execd code interpreter" \
+      org.opencontainers.image.description="execd with Python, Node and bash" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$EXECD_COMMIT"
 
 # noVNC's files without the server, Node and Python that its package depends on.
 FROM debian:12 AS novnc
@@ -77,12 +78,6 @@ RUN apt-get update && cd /tmp && apt-get download novnc && dpkg-deb -x novnc_*.d
     rm -rf /tmp/unpacked /tmp/novnc_*.deb /var/lib/apt/lists/*
 
 FROM debian:12 AS browser
-ARG SANDBOX_USER=sandbox
-ARG EXECD_COMMIT=
-LABEL org.opencontainers.image.title="execd browser" \
-      org.opencontainers.image.description="execd with Chromium on a desktop" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.revision="$EXECD_COMMIT"
 RUN apt-get update && apt-get install -y --no-install-recommends \
         bash ca-certificates chromium curl ffmpeg fonts-dejavu-core fonts-noto-color-emoji fonts-wqy-zenhei openbox procps \
         x11vnc xclip xdotool xvfb && \
@@ -92,6 +87,7 @@ COPY --from=novnc /out /usr/share/novnc
 COPY --from=build /execd /usr/local/bin/execd
 COPY deploy/bootstrap.sh /usr/local/bin/bootstrap.sh
 ENV LANG=C.UTF-8 EXECD_BROWSER=boot EXECD_LISTEN=5000,3000
+ARG SANDBOX_USER=sandbox
 USER $SANDBOX_USER
 WORKDIR /home/sandbox
 EXPOSE 8080 5000 3000
@@ -99,18 +95,26 @@ EXPOSE 8080 5000 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/execd/v1/ready"]
 ENTRYPOINT ["execd"]
+ARG EXECD_COMMIT=
+LABEL org.opencontainers.image.title="execd browser" \
+      org.opencontainers.image.description="execd with Chromium on a desktop" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$EXECD_COMMIT"
 
 FROM code-interpreter AS all-in-one
-ARG SANDBOX_USER=sandbox
-LABEL org.opencontainers.image.title="execd all in one" \
-      org.opencontainers.image.description="execd with Python, Node, bash, and Chromium on a desktop"
 USER root
 RUN apt-get update && apt-get install -y --no-install-recommends \
         chromium ffmpeg fonts-dejavu-core fonts-noto-color-emoji fonts-wqy-zenhei openbox x11vnc xclip xdotool xvfb && \
     rm -rf /var/lib/apt/lists/* && mkdir -m 1777 /tmp/.X11-unix
 COPY --from=novnc /out /usr/share/novnc
 ENV EXECD_BROWSER=boot EXECD_LISTEN=5000
+ARG SANDBOX_USER=sandbox
 USER $SANDBOX_USER
 EXPOSE 8080 5000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:8080/execd/v1/ready"]
+ARG EXECD_COMMIT=
+LABEL org.opencontainers.image.title="execd all in one" \
+      org.opencontainers.image.description="execd with Python, Node, bash, and Chromium on a desktop" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="$EXECD_COMMIT"

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""usage: scripts/soak --minutes N [--binary B] [--workers N] [--out PREFIX] [--every SECONDS] [--only NAME,NAME]
+"""usage: scripts/soak --minutes N [--executions N] [--write] [--binary B] [--workers N] [--out PREFIX] [--every SECONDS]
+                   [--only NAME,NAME]
 
 A daemon under a mixed load (commands, sessions, terminals, Python and shell contexts, files up and down, edits and
-listings, proxied requests and WebSockets, cut clients) for N minutes; each answer is checked. Every few seconds its RSS,
-descriptors, threads, children, zombies, temporary files, processor time and latencies are written to PREFIX.csv and at the
-end drawn to PREFIX.svg. Default PREFIX: build/soak/soak.
+listings, proxied requests and WebSockets, pages of the browser, clients of its desktop, cut clients) for N minutes, or
+until N commands have run, whatever comes first; each answer is checked. Every few seconds its RSS, descriptors, threads,
+children, zombies, temporary files, processor time and latencies are written to PREFIX.csv and at the end drawn to
+PREFIX.svg. Default PREFIX: build/soak/soak. --write also puts result and plot into docs/soak-<date>.md.
 
 It ends with 1 when an answer was wrong, or when something grew. Grown is judged on the samples after the first quarter (the
 daemon fills its bounded caches in that time: 1,000 finished executions are kept): Theil-Sen's slope, the median over all
@@ -195,6 +197,42 @@ async def proxied_websocket(_http, soak, chance):
         expect(await asyncio.wait_for(socket.recv(), 60) == data)
 
 
+async def asked(socket, number, method, session=None, **params):
+    """The answer to one CDP command; events in between are passed over."""
+    await socket.send(json.dumps({"id": number, "method": method, "params": params, **({"sessionId": session} if session else {})}))
+    while True:
+        answer = json.loads(await asyncio.wait_for(socket.recv(), 60))
+        if answer.get("id") == number:
+            expect("result" in answer, method, answer)
+            return answer["result"]
+
+
+async def browser(_http, soak, chance):
+    """A page of its own: opened, asked, closed."""
+    from websockets.asyncio.client import connect
+    number = chance.randrange(1000)
+    async with connect(f"ws://127.0.0.1:{soak.port}/cdp", compression=None, max_size=None) as socket:
+        page = (await asked(socket, 1, "Target.createTarget", url=f"data:text/html,<title>{number}</title>"))["targetId"]
+        attached = (await asked(socket, 2, "Target.attachToTarget", targetId=page, flatten=True))["sessionId"]
+        value = await asked(socket, 3, "Runtime.evaluate", attached, expression=f"{number}*2")
+        expect(value["result"]["value"] == number * 2, value)
+        await asked(socket, 4, "Target.closeTarget", targetId=page)
+
+
+async def desktop(_http, soak, _chance):
+    """A client of the desktop's VNC server that shakes hands and leaves."""
+    from websockets.asyncio.client import connect
+    async with connect(f"ws://127.0.0.1:{soak.port}/websockify", compression=None, max_size=None) as socket:
+        said = b""
+        while len(said) < 12:
+            said += await asyncio.wait_for(socket.recv(), 60)
+        expect(said.startswith(b"RFB 003."), said)
+        await socket.send(b"RFB 003.008\n")
+        while len(said) < 14:
+            said += await asyncio.wait_for(socket.recv(), 60)
+        expect(1 in said[13:], said)  # security: none
+
+
 async def cut(_http, soak, chance):
     """A client that goes away in the middle of its answer; the command runs on to its end, as the contract says."""
     reader, writer = await asyncio.open_connection("127.0.0.1", soak.port)
@@ -208,7 +246,13 @@ async def cut(_http, soak, chance):
 
 
 WORK = {command: 6, many_commands: 6, output: 3, session: 3, terminal: 3, context("python", "print(6*7)", "42\n"): 2,
-        context("bash", "echo $((6*7))", "42\n"): 1, run: 3, files: 4, watch: 1, proxy: 3, proxied_websocket: 2, cut: 2}
+        context("bash", "echo $((6*7))", "42\n"): 1, run: 3, files: 4, watch: 1, proxy: 3, proxied_websocket: 2, browser: 1, desktop: 1, cut: 2}
+# Commands that one piece of work runs; of the others none counts as an execution.
+EXECUTIONS = {"command": 1, "many_commands": 1, "output": 1, "session": 2, "terminal": 1, "cut": 1}
+NAMES = ["ping", *[work.__name__ for work in WORK]]
+
+
+DESKTOP = ("chromium", "Xvfb", "openbox", "x11vnc")
 
 
 class Soak:
@@ -216,8 +260,11 @@ class Soak:
         self.options = options
         self.room = Path(tempfile.mkdtemp(prefix="execd-soak-"))
         self.tmp, self.work = self.room / "tmp", self.room / "work"
+        self.room.chmod(0o755)  # the desktop's programs run under an account of their own
         for folder in (self.tmp, self.work, self.room / "home"):
             folder.mkdir()
+        self.tmp.chmod(0o1777)
+        self.work_there_is = [work for work in WORK if work not in (browser, desktop) or all(map(shutil.which, DESKTOP))]
         self.counts, self.failed, self.latencies, self.rows = {}, [], {}, []
         self.written = {}
         self.were_zombies = set()
@@ -231,7 +278,7 @@ class Soak:
     # the daemon and what is behind its proxy --------------------------------------------------------------
     async def start(self):
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.room / "home"), "TMPDIR": str(self.tmp), "LANG": "C.UTF-8",
-                       "EXECD_PREWARM": "python", "JUPYTER_PATH": self.options["jupyter"],
+                       "EXECD_BROWSER_PROFILE": str(self.room / "profile"), "EXECD_PREWARM": "python", "JUPYTER_PATH": self.options["jupyter"],
                        "ASAN_OPTIONS": "quarantine_size_mb=4"}
         self.daemon = subprocess.Popen([self.options["binary"], "--port", "0", "--log-level", "warn", "--log-file",
                                         str(self.room / "log")], env=environment, cwd=self.work, start_new_session=True,
@@ -278,8 +325,8 @@ class Soak:
     # the load ---------------------------------------------------------------------------------------------
     async def worker(self, number):
         chance, http = random.Random(number), Http(self.port)
-        only = self.options["only"].split(",") if self.options["only"] else [work.__name__ for work in WORK]
-        kinds = [work for work in WORK if work.__name__ in only]
+        only = self.options["only"].split(",") if self.options["only"] else NAMES
+        kinds = [work for work in self.work_there_is if work.__name__ in only]
         weights = [WORK[work] for work in kinds]
         while not self.stop:
             work = chance.choices(kinds, weights)[0]
@@ -317,10 +364,16 @@ class Soak:
         return {"seconds": round(time.monotonic() - begun, 1), "rss_kib": field("VmRSS"), "fds": len(os.listdir(f"/proc/{pid}/fd")),
                 "threads": field("Threads"), "children": len(kids),
                 "zombies": len(self.zombies(kids)),
-                "files": sum(1 for _ in self.tmp.rglob("*")), "cpu_s": (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
-                "ping_p99_ms": p99("ping"), "command_p99_ms": p99("command"), "session_p99_ms": p99("session"),
-                "terminal_p99_ms": p99("terminal"), "run_p99_ms": p99("run"), "files_p99_ms": p99("files"),
-                "proxy_p99_ms": p99("proxy"), "done": sum(self.counts.values())}
+                "files": self.temporary_files(), "cpu_s": (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK"),
+                "done": sum(self.counts.values()), "executions": self.executions(),
+                **{f"{name}_p99_ms": p99(name) for name in NAMES}}
+
+    def executions(self):
+        return sum(self.counts.get(name, 0) * each for name, each in EXECUTIONS.items())
+
+    def temporary_files(self):
+        """Without Chromium's own, which it keeps or not as it likes."""
+        return sum(1 for path in self.tmp.rglob("*") if "chromium" not in str(path.relative_to(self.tmp)))
 
     def zombies(self, kids):
         """Those that were zombies at the last sample too: one that ended just now is nothing."""
@@ -341,7 +394,7 @@ class Soak:
     async def soak(self):
         await self.start()
         http = Http(self.port)
-        for work in WORK:
+        for work in self.work_there_is:
             await work(http, self, random.Random(0))
         http.close()
         # More than the finished executions that are kept, so that they are not taken for growth.
@@ -354,9 +407,9 @@ class Soak:
         tasks.append(asyncio.create_task(self.pinger()))
         out = Path(self.options["out"])
         out.parent.mkdir(parents=True, exist_ok=True)
-        with open(out.with_suffix(".csv"), "w", newline="") as file:
+        with open(f"{out}.csv", "w", newline="") as file:
             writer = None
-            while time.monotonic() < end and self.daemon.poll() is None:
+            while time.monotonic() < end and self.daemon.poll() is None and not self.enough():
                 await asyncio.sleep(min(self.options["every"], max(0.1, end - time.monotonic())))
                 if self.daemon.poll() is not None:
                     break
@@ -377,6 +430,9 @@ class Soak:
                 if all(after[name] <= before[name] + spare for name, spare in REST.items()):
                     break
         return before, after
+
+    def enough(self):
+        return self.options["executions"] and self.executions() >= self.options["executions"]
 
     def end(self):
         """Its exit status and log once it was told to end."""
@@ -447,16 +503,16 @@ def plot(rows, file):
     matplotlib.use("svg")
     matplotlib.rcParams["svg.fonttype"] = "none"
     import matplotlib.pyplot as pyplot
-    step = len(rows) // 300 + 1
-    rows = rows[::step]
+    matplotlib.rcParams["svg.hashsalt"] = "execd"
+    rows = rows[::len(rows) // 300 + 1]
     minutes = [row["seconds"] / 60 for row in rows]
     figure, panes = pyplot.subplots(3, 1, figsize=(8, 6.5), sharex=True)
     panes[0].plot(minutes, [row["rss_kib"] / 1024 for row in rows], label="RSS, MiB", linewidth=0.8)
     for name in ("fds", "threads", "children", "zombies", "files"):
         panes[1].plot(minutes, [row[name] for row in rows], label=name, linewidth=0.8)
-    for name in ("ping", "command", "session", "terminal", "run", "files", "proxy"):
+    for name in NAMES:
         points = [(at, row[name + "_p99_ms"]) for at, row in zip(minutes, rows) if row[name + "_p99_ms"] != ""]
-        panes[2].plot(*zip(*points), label=name, linewidth=0.8) if points else None
+        panes[2].plot(*zip(*points), label=name, linewidth=0.6) if points else None
     panes[2].set_yscale("log")
     panes[2].set_ylabel("p99, ms")
     panes[2].set_xlabel("minutes")
@@ -468,20 +524,68 @@ def plot(rows, file):
 
 
 def parse(arguments):
-    options = {"minutes": None, "workers": 6, "every": None, "only": "", "binary": str(ROOT / "build/release/bin/execd"),
+    options = {"minutes": None, "executions": 0, "write": False, "workers": 6, "every": None, "only": "", "binary": str(ROOT / "build/release/bin/execd"),
                "out": str(ROOT / "build/soak/soak"), "jupyter": os.environ.get("EXECD_SOAK_JUPYTER", "")}
     words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
     while words:
         name = words.pop(0).removeprefix("--")
+        if name == "write":
+            options["write"] = True
+            continue
         if name not in options or not words:
             sys.exit(f"unknown argument '{name}'; scripts/soak --help")
         value = words.pop(0)
         options[name] = value if name in ("binary", "out", "jupyter", "only") else float(value)
-    if not options["minutes"]:
+    if not options["minutes"] and not options["executions"]:
         sys.exit("how long? scripts/soak --minutes N")
+    options["minutes"] = options["minutes"] or 240
+    if unknown := set(filter(None, options["only"].split(","))) - set(NAMES):
+        sys.exit(f"unknown work {', '.join(sorted(unknown))}; there is: {' '.join(NAMES[1:])}")
     options["workers"] = int(options["workers"])
     options["every"] = options["every"] or max(1.0, min(10.0, options["minutes"] * 60 / 60))
     return options
+
+
+def report(soak, before, after, status):
+    """The lines that are printed and written down, and what was wrong."""
+    options = soak.options
+    lines, problems = verdict(soak, before, after, status)
+    minutes = soak.rows[-1]["seconds"] / 60 if soak.rows else 0
+    done = sum(n for name, n in soak.counts.items() if name != "failed")
+    head = [f"{minutes:.1f} minutes, {options['workers']} clients, {done} pieces of work ({done / max(1, minutes * 60):.0f}/s), "
+            f"{soak.executions()} executions: " + ", ".join(f"{name} {n}" for name, n in sorted(soak.counts.items())),
+            f"at rest: RSS {before['rss_kib']} to {after['rss_kib']} KiB, descriptors {before['fds']} to {after['fds']}, threads "
+            f"{before['threads']} to {after['threads']}, children {before['children']} to {after['children']}, temporary files "
+            f"{before['files']} to {after['files']}"]
+    if len(soak.work_there_is) != len(WORK):
+        head.append(f"without the browser: one of {', '.join(DESKTOP)} is not installed")
+    if log := quiet_read(soak.room / "log"):
+        lines.append(f"its log has {len(log.splitlines())} warnings; the last: {log.splitlines()[-1][:300]}")
+    if errors := quiet_read(soak.room / "errors"):
+        lines.append(f"it said: {errors[-3000:]}")
+    return head + lines + [f"PROBLEM  {problem}" for problem in problems], problems
+
+
+def write_down(soak, said):
+    """A section of docs/soak-<date>.md, in place of an older one of the same name."""
+    options = soak.options
+    kind = "executions" if options["executions"] else options["only"].replace(",", "-") or "mixed"
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    page = ROOT / f"docs/soak-{day}.md"
+    picture = f"soak-{day}-{kind}.svg"
+    plot(soak.rows, ROOT / "docs" / picture)
+    title = {"executions": f"{soak.executions()} executions", "mixed": "Mixed work"}.get(kind, f"Only {options['only']}")
+    version = subprocess.run([options["binary"], "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    command = " ".join(["scripts/soak", *[word for word in sys.argv[1:] if word != "--write"]])
+    section = "\n".join([f"<!-- {kind} -->", f"## {title}", "", f"`{command}`; {version.splitlines()[0] if version else ''}; "
+                         f"{os.cpu_count()} processors; ended {time.strftime('%H:%M UTC', time.gmtime())}.", "",
+                         *[f"- {line}" for line in said], "", f"![{title}]({picture})", "", ""])
+    text = page.read_text() if page.exists() else f"# Soak, {day}\n\nWhat `scripts/soak` said; its help says what growth is.\n\n"
+    begin = text.find(f"<!-- {kind} -->")
+    end = text.find("<!-- ", begin + 1) if begin >= 0 else -1
+    text = text if begin < 0 else text[:begin] + (text[end:] if end >= 0 else "")
+    page.write_text(text.rstrip("\n") + "\n\n" + section.rstrip("\n") + "\n")
+    print(f"written: {page}, {picture}")
 
 
 def main():
@@ -495,21 +599,12 @@ def main():
     try:
         before, after = asyncio.run(soak.soak())
         status = soak.end()
-        lines, problems = verdict(soak, before, after, status)
-        plot(soak.rows, Path(options["out"]).with_suffix(".svg"))
-        executed = sum(n for name, n in soak.counts.items() if name != "failed")
-        print(f"{options['minutes']:g} minutes, {executed} pieces of work ({executed / (options['minutes'] * 60):.0f}/s): " +
-              ", ".join(f"{name} {n}" for name, n in sorted(soak.counts.items())))
-        print(f"at rest: RSS {before['rss_kib']} to {after['rss_kib']} KiB, descriptors {before['fds']} to {after['fds']}, "
-              f"children {before['children']} to {after['children']}, files {before['files']} to {after['files']}")
-        print("\n".join(lines))
-        if log := quiet_read(soak.room / "log"):
-            print(f"its log has {len(log.splitlines())} warnings; the last: {log.splitlines()[-1][:300]}")
-        if errors := quiet_read(soak.room / "errors"):
-            print(f"it said: {errors[-3000:]}")
-        for problem in problems:
-            print(f"PROBLEM  {problem}")
+        said, problems = report(soak, before, after, status)
+        print("\n".join(said))
+        plot(soak.rows, Path(options["out"] + ".svg"))
         print(f"written: {options['out']}.csv, .svg")
+        if options["write"]:
+            write_down(soak, said)
         return 1 if problems else 0
     finally:
         if soak.daemon.poll() is None:

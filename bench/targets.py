@@ -131,6 +131,19 @@ def execd(binary, python, name="execd", role="ours", **environment):
     return Target(name, role, "execd", [str(binary), "--port", "{port}"], "/ping", own)
 
 
+def relay_daemon(binary, python, load, work):
+    """An execd whose desktop is a display that only answers and a VNC server that echoes: what the relay itself costs."""
+    tools = work / "tools"
+    tools.mkdir(exist_ok=True)
+    shutil.copy(load, tools / "load")  # where the desktop's account may read it
+    for name, words in (("Xvfb", "display"), ("openbox", "hold"), ("x11vnc", "vnc")):
+        (tools / name).write_text(f"#!/bin/sh\nexec {tools}/load {words}\n")
+        (tools / name).chmod(0o755)
+    work.chmod(0o755)
+    return execd(binary, python, "execd (relay)", "helper", PATH=f"{tools}:{os.environ['PATH']}",
+                 EXECD_BROWSER_PROGRAM="/nowhere/chromium")
+
+
 def labels(port):
     """What runs in an execd, by label."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/execd/v1/executions?state=running", timeout=10) as answer:

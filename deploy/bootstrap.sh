@@ -74,9 +74,10 @@ supervise() {
         # shellcheck disable=SC2086
         $EXECD --port 44772 --lifecycle "${EXECD_LIFECYCLE:-off}" &
         daemon=$!
+        # Asked for first: of one that has ended meanwhile only `wait` knows the status. A trapped signal ends `wait` before
+        # the daemon has ended.
         status=0
         wait "$daemon" || status=$?
-        # A trapped signal ends `wait` before the daemon has ended.
         while kill -0 "$daemon" 2>/dev/null; do
             status=0
             wait "$daemon" || status=$?

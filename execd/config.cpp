@@ -78,6 +78,8 @@ std::string help_text() {
         "kernels: "
         "JUPYTER_PATH,\nJUPYTER_DATA_DIR, JUPYTER_PREFER_ENV_PATH, IPYTHONDIR, XDG_DATA_HOME, CONDA_PREFIX, "
         "CONDA_DEFAULT_ENV, PYTHONUSERBASE\n"
+        "OPENSANDBOX_LIFECYCLE and EXECD_LIFECYCLE_CONFIG (hooks of a sandbox's maker) are not run, which is "
+        "said, and hidden from\nwhat is started\n"
         "\nexit status: 0 after SIGTERM or SIGINT, 3 when requests were still running at the end of the "
         "drain time and had "
         "to be\ncut, 1 when it cannot start (doctor: something is broken), 2 for a wrong option or value\n";

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/fault.hpp"
 #include "base/ledger.hpp"
+#include "execd/clone3_compat.hpp"
 #include "execd/config.hpp"
 #include "execd/daemon.hpp"
 #include "execd/doctor.hpp"
@@ -44,6 +46,21 @@ void hide_secrets(int argc, char** argv) {
     }
 }
 
+/// What the original daemon would do before anything else. Not null: why it cannot be done.
+std::optional<std::string> prepare_process() {
+    // Hooks of the sandbox's maker, which are not ours to run in silence or to show to the user's program.
+    for (char const* const name : {"OPENSANDBOX_LIFECYCLE", "EXECD_LIFECYCLE_CONFIG"}) {
+        if (execd::process_environment(name).value_or("").empty()) continue;
+        say(stderr, "execd: " + std::string(name) + " is set: its hooks are not run by this daemon\n");
+        ::unsetenv(name);
+    }
+    auto const asked =
+        execd::wants_clone3_compat(execd::process_environment("EXECD_CLONE3_COMPAT").value_or(""));
+    if (!asked || !*asked) return std::nullopt;  // what is no value was refused with the command line
+    auto const hidden = execd::hide_clone3();
+    return hidden ? std::nullopt : std::optional("EXECD_CLONE3_COMPAT: " + hidden.error().detail);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,6 +94,10 @@ int main(int argc, char** argv) {
         case execd::Command::fs_worker: return execd::fs::worker_main(execd::fs::kWorkerSocket);
         case execd::Command::kernel: return execd::kernels::native::main(line->rest, execd::version());
         case execd::Command::serve: break;
+    }
+    if (auto const why = prepare_process()) {
+        say(stderr, "execd: " + *why + "\n");
+        return 1;
     }
     try {
         return execd::serve(line->config, line->rest);

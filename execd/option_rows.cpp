@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "execd/auth/jwt.hpp"
+#include "execd/clone3_compat.hpp"
 
 namespace execd {
 
@@ -364,6 +365,12 @@ Result<void> set_browser_flags(Config& c, std::string const& v) {
 
 Result<void> ignore(Config&, std::string const&) { return {}; }
 
+// main acts on it, before there is a thread.
+Result<void> check_clone3_compat(Config&, std::string const& v) {
+    if (auto wanted = wants_clone3_compat(v); !wanted) return Failure(wanted.error());
+    return {};
+}
+
 constexpr OptionRow kOptions[] = {
     {{"port", "EXECD_PORT", "N", "8080", "port of the main listener; 0 takes a free one"}, set_port},
     {{"host", "EXECD_HOST", "ADDRESS", "",
@@ -492,6 +499,10 @@ constexpr OptionRow kOptions[] = {
       "line ends in the events of a command: keep them (contract 1.1), strip them (before), auto: as the "
       "client's SDK expects"},
      set_terminators},
+    {{"", "EXECD_CLONE3_COMPAT", "SWITCH", "off",
+      "on, or reexec: clone3 is unknown (ENOSYS) to execd and all it starts, for programs that take its "
+      "refusal for a failure; no new privileges then, so no sudo"},
+     check_clone3_compat},
     {{"jupyter-host", "JUPYTER_HOST", "URL", "",
       "that server is not used (kernels are driven directly), but where one is named POST /code/context "
       "waits for kernels that are still being installed"},

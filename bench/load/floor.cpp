@@ -250,6 +250,8 @@ void talk(int fd) {
     }
 }
 
+}  // namespace
+
 void tcp_echo(int fd) {
     std::string block(256 << 10, '\0');
     ssize_t got = recv(fd, block.data(), block.size(), 0);
@@ -279,8 +281,6 @@ void accept_all(int listener, void (*work)(int)) {
         }).detach();
     }
 }
-
-}  // namespace
 
 void serve() {
     auto [http, http_port] = listen_anywhere();

@@ -45,4 +45,19 @@ std::size_t raw_search(std::string const& root, std::string const& pattern);
 /// is ended.
 [[noreturn]] void serve();
 
+/// A thread a connection, for ever; `work` does not own its descriptor.
+[[noreturn]] void accept_all(int listener, void (*work)(int));
+/// What comes back is what was sent; `S<bytes>\n` first asks for so many bytes.
+void tcp_echo(int fd);
+
+// Stand-ins for programs (stand_ins.cpp). All of them run until they are ended.
+
+/// Listens on `port` and answers every request with 200: what a server of this language needs at least.
+[[noreturn]] void idle(int port);
+/// For Xvfb: takes a display number that nobody has, prints it, and tells every client that it is welcome.
+[[noreturn]] void display();
+/// For x11vnc: prints its port; the first client is shown an RFB server without a password, the others are
+/// echoed.
+[[noreturn]] void vnc();
+
 }  // namespace execd::bench

@@ -1,8 +1,10 @@
 // usage: load KIND PORT HEADERS MEASUREMENT WORDS...   one measurement, {"name":[samples]} on standard output
-//        load serve | blast BYTES LINE | emit COUNT MS
+//        load serve | blast BYTES LINE | emit COUNT MS | idle PORT | display | vnc | hold
 //
 // KIND is raw (a floor: PORT is ignored), execd, jupyter, nginx or plain; HEADERS are request lines, with \n
 // for CRLF. bench/driver runs it; measure.hpp names the words of each measurement.
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +22,10 @@ int main(int count, char** argv) {
             return blast(std::stoull(words.at(1)), std::stoull(words.at(2))), 0;
         if (!words.empty() && words[0] == "emit")
             return emit(std::stoi(words.at(1)), std::stoi(words.at(2))), 0;
+        if (!words.empty() && words[0] == "idle") idle(std::stoi(words.at(1)));
+        if (!words.empty() && words[0] == "display") display();
+        if (!words.empty() && words[0] == "vnc") vnc();
+        while (!words.empty() && words[0] == "hold") pause();
         static std::map<std::string, void (*)(Target const&, Words const&, Report&)> const table = {
             {"exec", exec},           {"rate", rate},         {"first", first},     {"lines", lines},
             {"stream", stream},       {"get", get},           {"put", put},         {"requests", requests},
@@ -29,7 +35,8 @@ int main(int count, char** argv) {
         auto const found = words.size() >= 4 ? table.find(words[3]) : table.end();
         if (found == table.end()) {
             std::fprintf(stderr,
-                         "usage: load KIND PORT HEADERS MEASUREMENT WORDS... | serve | blast | emit\n");
+                         "usage: load KIND PORT HEADERS MEASUREMENT WORDS... | serve | blast | emit | idle | "
+                         "display | vnc | hold\n");
             return 2;
         }
         Target target{words[0], std::atoi(words[1].c_str()), {}};

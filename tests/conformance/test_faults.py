@@ -91,6 +91,10 @@ def scenario(one, tmp_path):
         attempt(one.port, "PUT", query("/execd/v1/files/content", path=f"{tmp_path}/kept"), [], b"again"),
         attempt(one.port, "GET", "/proxy/1/x"),
         attempt(one.port, "POST", "/directories", [], json.dumps({f"{tmp_path}/d": {"mode": 755}}).encode()),
+        attempt(one.port, "GET", query("/directories/list", path=str(tmp_path))),
+        attempt(one.port, "GET", query("/files/search", path=str(tmp_path), pattern="s*")),
+        attempt(one.port, "GET", query("/execd/v1/files/archive", path=str(tmp_path), format="tar")),
+        *([attempt(one.port, "POST", "/code", [], b'{"code":"echo hi","context":{"language":"bash"}}')] if FULL else []),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import errno
 import inspect
 import json
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import processes
+from harness import frames, processes
 from harness.daemon import PYTHON, Daemon, live, run_once
 from harness.wire import Wire
 
@@ -66,10 +67,10 @@ FLAGS = {
     "--help": (None, []),
 }
 AGENTRUN = ["EXECD_AGENTRUN_ACCESS_KEY_ID", "EXECD_AGENTRUN_ACCESS_KEY_SECRET"]
-WITHOUT_FLAG = ["SANDBOX_API_KEY", "JWT_PUBLIC_KEY", *AGENTRUN]
+WITHOUT_FLAG = ["SANDBOX_API_KEY", "JWT_PUBLIC_KEY", "EXECD_CLONE3_COMPAT", *AGENTRUN]
 FLAG_OF = {env: flag for flag, (env, _) in FLAGS.items() if env}
 ALSO_READ = {"JUPYTER_PATH", "JUPYTER_DATA_DIR", "JUPYTER_PREFER_ENV_PATH", "XDG_DATA_HOME", "CONDA_PREFIX",
-             "CONDA_DEFAULT_ENV"}  # and some of one word
+             "CONDA_DEFAULT_ENV", "OPENSANDBOX_LIFECYCLE", "EXECD_LIFECYCLE_CONFIG"}  # and some of one word
 BAD = [(flag, env, value) for flag, (env, values) in FLAGS.items() for value in values]
 
 
@@ -82,10 +83,10 @@ def test_every_flag_of_help_is_in_the_table_above_and_the_other_way_round():
 
 def test_every_variable_of_help_is_in_the_table_above_and_the_other_way_round():
     text = run_once("--help").stdout
-    assert set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text)) == {*FLAG_OF, *WITHOUT_FLAG, *ALSO_READ}
+    assert set(re.findall(r"\b[A-Z]+(?:_[A-Z0-9]+)+\b", text)) == {*FLAG_OF, *WITHOUT_FLAG, *ALSO_READ}
     for name in ("PATH", "HOME", "TMPDIR", "IPYTHONDIR", "PYTHONUSERBASE"):
         assert re.search(rf"\b{name}\b", text), name
-    lines = re.findall(r"^  (--[a-z-]+|\(no flag\)) .*?([A-Z][A-Z_]+)$", text, re.M)
+    lines = re.findall(r"^  (--[a-z-]+|\(no flag\)) .*?([A-Z][A-Z0-9_]+)$", text, re.M)
     assert {env: None if flag == "(no flag)" else flag for flag, env in lines} == \
         {**FLAG_OF, **dict.fromkeys(WITHOUT_FLAG)}
 
@@ -116,6 +117,11 @@ def test_a_spoilt_secret_is_refused_and_never_shown(env, value):
     done = run_once("--port", "0", env={**dict.fromkeys(AGENTRUN, "good"), env: value})
     assert "canary" not in done.stdout + done.stderr
     refused(done, env)
+
+
+@pytest.mark.parametrize("value", ["2", "maybe", "onn", "re-exec", " 1", "-1"])
+def test_what_is_no_answer_about_clone3_is_refused(value):
+    refused(run_once("--port", "0", env={"EXECD_CLONE3_COMPAT": value}), "EXECD_CLONE3_COMPAT")
 
 
 @pytest.mark.parametrize("env", AGENTRUN)
@@ -550,6 +556,38 @@ def accepted_and_without_effect(start, name):
         assert "canary-98" not in one.shell("env; cat /proc/$PPID/cmdline")
     assert "canary-98" not in "\n".join(line for line in one.log + one.err if line)
     assert "canary-98" not in processes.read(f"/proc/{one.pid}/cmdline")
+
+
+TRY_CLONE3 = "import ctypes; c = ctypes.CDLL(None, use_errno=True); c.syscall(435, 0, 0); print(ctypes.get_errno())"
+
+
+@effect("EXECD_CLONE3_COMPAT")
+def clone3_is_unknown_to_all_that_is_started(start):
+    """And everything works, as a command, in a session and on a terminal; by default clone3 is there (EINVAL: no
+    arguments), and new privileges are as they were."""
+    def seen(one):
+        flags = one.shell("grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status").split()
+        return int(one.shell([PYTHON, "-c", TRY_CLONE3])), flags[1::2]
+
+    as_it_is = seen(start("off"))
+    for value in ("1", "TRUE", "yes", "on", "reexec"):
+        one = start(value)
+        assert seen(one) == (errno.ENOSYS, ["1", "2"]), value
+    ident = one.call("POST", "/session").json()["session_id"]
+    events = one.events_of(f"/session/{ident}/run", {"command": f"{PYTHON} -c '{TRY_CLONE3}'"})
+    assert frames.joined(events) == f"{errno.ENOSYS}\n"
+    assert seen(start("No")) == as_it_is and as_it_is[0] in (errno.EINVAL, errno.ENOSYS, errno.EPERM)
+
+
+def test_hooks_that_are_not_run_are_named_and_hidden():
+    """The original's server gives them to the daemon; a program in the sandbox has never seen them."""
+    one = Daemon(python=False, env={"OPENSANDBOX_LIFECYCLE": '{"preStart":{"command":"true"}}'}).listening()
+    try:
+        processes.eventually(lambda: any("OPENSANDBOX_LIFECYCLE" in line and "not run" in line for line in one.err if line),
+                             what="a line about the hooks")
+        assert one.shell("echo ${OPENSANDBOX_LIFECYCLE-unset}") == "unset\n"
+    finally:
+        one.stop()
 
 
 def test_every_option_has_an_effect_above():

@@ -73,10 +73,11 @@ BINDS = {debian: ("/usr", "/etc")}
 
 
 class Rooted(Daemon):
-    """A daemon whose / is `root` until it ends. Everything that is False is not there."""
+    """A daemon whose / is `root` until it ends. Everything that is False is not there. `stamp` makes the first line of its
+    stderr the nanosecond in which its start began (chroot's own start is part of it)."""
 
     def __init__(self, root, kind=busybox, proc=True, pts=True, null=True, tmp=True, writable=True, user=None, before=(),
-                 env=None, **options):
+                 env=None, stamp=False, **options):
         root.mkdir()
         kind(root)
         root.chmod(0o755)
@@ -103,6 +104,8 @@ class Rooted(Daemon):
             (root / "tmp").chmod(0o1777)
         if not writable:
             steps.append(f"mount -o remount,ro,bind {root}")
+        if stamp:
+            steps.append("date +%s%N >&2")
         who = f"--userspec={user}:{user} --groups={user} " if user else ""
         steps.append(f'root=$0; shift; exec /usr/sbin/chroot {who}"$root" {PROGRAM} "$@"')
         wrapper = [*before, "unshare", "-m", "sh", "-ec", "; ".join(steps), str(root)]
