@@ -131,19 +131,11 @@ Task<Result<void>> Browser::converse(Deadline deadline) {
     co_return Result<void>();
 }
 
-// A browser that stands still keeps its port and its sockets: only a question tells.
-Task<std::string> Browser::stay() {
-    auto const running = running_;
+Task<Result<void>> Browser::ask(Deadline deadline) {
     auto const pipe = pipe_;
-    Clock& clock = loop().clock();
-    for (;;) {
-        bool const ended = co_await running->ended(Deadline::in(clock, times().watch));
-        if (ended) co_return running->why();
-        auto answer = co_await pipe->version(Deadline::in(clock, times().answer));
-        if (answer) continue;
-        if (!running->alive()) co_return running->why();
-        co_return "it hung: " + answer.error().message();
-    }
+    auto answer = co_await pipe->version(deadline);
+    if (!answer) co_return Failure(answer.error());
+    co_return Result<void>();
 }
 
 void Browser::went_down() {

@@ -19,6 +19,12 @@ std::string size_of(Options const& options) {
     return std::to_string(options.width) + "x" + std::to_string(options.height);
 }
 
+// Who refuses is alive: a server may have all the clients that it takes.
+Result<void> any_answer(Result<void> asked) {
+    if (!asked && asked.error().code != Code::timed_out) return {};
+    return asked;
+}
+
 /// -1: not a number of this range.
 int number_in(std::string_view text, int highest) {
     while (text.ends_with('\r') || text.ends_with(' ')) text.remove_suffix(1);
@@ -54,10 +60,16 @@ Task<Result<void>> Display::come_up(Deadline deadline) {
     if (!line) co_return Failure(line.error());
     int const number = number_in(*line, 65535);
     if (number < 0) co_return fail(Code::unavailable, "", "Xvfb named no display");
-    auto answered = co_await probe_x(loop(), options_.x_sockets, static_cast<unsigned>(number), deadline);
+    number_ = static_cast<unsigned>(number);
+    auto answered = co_await probe_x(loop(), options_.x_sockets, number_, deadline);
     if (!answered) co_return answered;
     name_ = ":" + std::to_string(number);
     co_return Result<void>();
+}
+
+Task<Result<void>> Display::ask(Deadline deadline) {
+    auto asked = co_await probe_x(loop(), options_.x_sockets, number_, deadline);
+    co_return any_answer(std::move(asked));
 }
 
 WindowManager::WindowManager(Loop& loop, Launcher& launcher, Display& display, Options const& options)
@@ -105,6 +117,11 @@ Task<Result<void>> VncServer::come_up(Deadline deadline) {
     if (!answered) co_return answered;
     port_ = static_cast<unsigned short>(number);
     co_return Result<void>();
+}
+
+Task<Result<void>> VncServer::ask(Deadline deadline) {
+    auto asked = co_await probe_rfb(loop(), port_, deadline);
+    co_return any_answer(std::move(asked));
 }
 
 }  // namespace execd::browser_proxy

@@ -41,9 +41,12 @@ class Display final : public Unit {
 
   private:
     Task<Result<void>> come_up(Deadline deadline) override;
+    Task<Result<void>> ask(Deadline deadline) override;
+    Duration patience() const override { return times().answer; }
     void went_down() override { name_.clear(); }
     Options const& options_;
     std::string name_;
+    unsigned number_ = 0;
 };
 
 class WindowManager final : public Unit {
@@ -64,6 +67,9 @@ class VncServer final : public Unit {
 
   private:
     Task<Result<void>> come_up(Deadline deadline) override;
+    Task<Result<void>> ask(Deadline deadline) override;
+    // Each viewer that takes nothing may hold it up for five seconds before it is dropped.
+    Duration patience() const override { return 3 * times().answer; }
     void went_down() override { port_ = 0; }
     Display& display_;
     unsigned short port_ = 0;
@@ -85,7 +91,8 @@ class Browser final : public Unit {
 
   private:
     Task<Result<void>> come_up(Deadline deadline) override;
-    Task<std::string> stay() override;
+    Task<Result<void>> ask(Deadline deadline) override;
+    Duration patience() const override { return times().answer; }
     void went_down() override;
     Task<Result<void>> prepare();
     Task<Result<void>> converse(Deadline deadline);

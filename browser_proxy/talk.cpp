@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -33,6 +34,8 @@ Talk::Talk(Loop& loop, Deadline deadline) : socket_(loop.executor()), timer_(loo
 
 Failure Talk::failed(boost::system::error_code ec) const {
     if (late_) return fail(Code::timed_out, "", "it did not answer in time");
+    // A unix socket whose queue is full is not connected and says nothing about it (connect(2), EAGAIN).
+    if (ec == asio::error::not_connected) return fail(Code::timed_out, "", "it takes no more connections");
     return fail(Code::unavailable, "", ec ? ec.message() : std::string("it hung up"));
 }
 

@@ -97,19 +97,48 @@ Task<std::string> Unit::once() {
         co_return why;
     }
     TimePoint const since = clock.now();
+    well_ = since;
     ++generation_;
     log::info("desktop.ready", {{"unit", name_}, {"pid", running_->pid()}, {"generation", generation_}});
     enter(UnitState::ready);
     std::string why = co_await stay();
-    failures_ = clock.now() - since >= times_.lasted ? 0 : failures_ + 1;
+    failures_ = well_ - since >= times_.lasted ? 0 : failures_ + 1;
     co_return why;
 }
 
+// A program that stands still keeps its sockets, and the kernel takes connections for it: only a question
+// tells. It is asked twice: after a pause of the whole container the first answer is late before it could come.
 Task<std::string> Unit::stay() {
     auto const running = running_;
-    bool const ended = co_await running->ended(Deadline::never());
-    co_return ended ? running->why() : std::string("cancelled");
+    Clock& clock = loop_.clock();
+    std::string silence;
+    for (int unanswered = 0; unanswered < 2;) {
+        if (unanswered == 0) {
+            bool const can_be_asked = patience() > Duration::zero();
+            Deadline const next = can_be_asked ? Deadline::in(clock, times_.watch) : Deadline::never();
+            bool const ended = co_await running->ended(next);
+            if (ended) {
+                well_ = clock.now();
+                co_return running->why();
+            }
+        }
+        Deadline const until = Deadline::in(clock, patience() / 2);
+        auto answer = co_await ask(until);
+        if (answer) {
+            well_ = clock.now();
+            unanswered = 0;
+            continue;
+        }
+        silence = answer.error().message();
+        ++unanswered;
+        // Who is ending hangs up first.
+        bool const ended = co_await running->ended(until);
+        if (ended) co_return running->why();
+    }
+    co_return "it hung: " + silence;
 }
+
+Task<Result<void>> Unit::ask(Deadline) { co_return Result<void>(); }
 
 Task<Result<void>> Unit::launch(Launch launch) {
     auto started = co_await launcher_.start(std::move(launch));

@@ -71,8 +71,10 @@ class Unit {
   protected:
     /// Starts the program (running_) and asks it whether it is up.
     [[nodiscard]] virtual Task<Result<void>> come_up(Deadline deadline) = 0;
-    /// Comes back when it has ended or answers no more, with the reason.
-    [[nodiscard]] virtual Task<std::string> stay();
+    /// Asks what only a program in health answers. An error: nothing came.
+    [[nodiscard]] virtual Task<Result<void>> ask(Deadline deadline);
+    /// How long it may be silent when it is asked; zero: it cannot be asked.
+    [[nodiscard]] virtual Duration patience() const { return Duration::zero(); }
     virtual void went_down() {}
     /// Starts `launch` as running_.
     [[nodiscard]] Task<Result<void>> launch(Launch launch);
@@ -86,6 +88,8 @@ class Unit {
   private:
     [[nodiscard]] Task<void> run();
     [[nodiscard]] Task<std::string> once();
+    /// Comes back when it has ended or answers no more, with the reason.
+    [[nodiscard]] Task<std::string> stay();
     void enter(UnitState state);
     [[nodiscard]] Duration pause() const;
 
@@ -97,6 +101,7 @@ class Unit {
     std::uint64_t generation_ = 0;
     std::uint64_t ended_ = 0;
     unsigned failures_ = 0;  // in a row
+    TimePoint well_{};       // its last sign of health
     std::string reason_;
     Event changed_;
     Scope scope_;

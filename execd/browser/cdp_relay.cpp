@@ -1,14 +1,11 @@
 #include "execd/browser/cdp_relay.hpp"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <array>
 
 #include "base/both.hpp"
 #include "base/ids.hpp"
 #include "execd/http/head_scan.hpp"
+#include "execd/http/keep_alive.hpp"
 #include "execd/http/message.hpp"
 
 namespace execd::browser {
@@ -33,15 +30,6 @@ http::WsReaderOptions downward() {
     out.unmask = false;
     out.check_utf8 = false;
     return out;
-}
-
-// A client that vanished without a word is found out within two minutes.
-void probe_when_idle(Stream& stream) {
-    int const on = 1;
-    ::setsockopt(stream.native(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    std::pair<int, int> const seconds[] = {{TCP_KEEPIDLE, 60}, {TCP_KEEPINTVL, 15}, {TCP_KEEPCNT, 4}};
-    for (auto const& [option, value] : seconds)
-        ::setsockopt(stream.native(), IPPROTO_TCP, option, &value, sizeof value);
 }
 
 std::string handshake(unsigned short port, std::string const& path) {
@@ -106,7 +94,7 @@ CdpRelay::CdpRelay(browser_proxy::Supervisor& supervisor, CdpUpstream upstream, 
 Task<void> CdpRelay::run(Stream& client, std::string early) {
     client_ = &client;
     early_ = std::move(early);
-    probe_when_idle(client);
+    http::probe_when_idle(client);
     co_await both(up(), down());
     upstream_.stream->close();
     lease_.reset();

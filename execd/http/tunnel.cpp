@@ -1,11 +1,9 @@
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <memory>
 
 #include "base/both.hpp"
+#include "execd/http/keep_alive.hpp"
 #include "execd/http/proxy.hpp"
 
 namespace execd::http {
@@ -17,16 +15,6 @@ constexpr std::size_t kLargeBlock = 1U << 20;
 constexpr int kSmallReads = 64;  // in a row: a conversation again
 constexpr auto kRest = std::chrono::seconds(1);
 constexpr auto kHalfOpen = std::chrono::seconds(10);
-
-// A peer that vanished without a word is found out within two minutes, also where nobody writes.
-void probe_when_idle(Stream& stream) {
-    int const on = 1;
-    ::setsockopt(stream.native(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    // Refused on a unix socket, where the kernel knows of every end.
-    std::pair<int, int> const seconds[] = {{TCP_KEEPIDLE, 60}, {TCP_KEEPINTVL, 15}, {TCP_KEEPCNT, 4}};
-    for (auto const& [option, value] : seconds)
-        ::setsockopt(stream.native(), IPPROTO_TCP, option, &value, sizeof value);
-}
 
 // What both directions know: when one has ended the other gets a moment, not for ever.
 struct State {

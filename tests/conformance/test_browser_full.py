@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from harness import agentrun, processes
-from harness.browser import Cdp, Rfb, with_novnc
+from harness.browser import Cdp, Rfb, png_pixels, with_novnc
 from harness.daemon import Daemon
 
 JS = Path(__file__).parent / "js"
@@ -73,9 +73,9 @@ def test_the_agentrun_sdk_with_playwright(desktop, tmp_path):
         assert len(page.list_pages()) == 1
         page.wait(3000)
     assert (tmp_path / "shot.png").read_bytes().startswith(b"\x89PNG")
-    time.sleep(5)  # as the peer's own tests wait
-    listed = sandbox.list_recordings()["recordings"]
-    assert listed and not listed[0]["recording"]
+    # As long as the peer's own tests wait.
+    listed = processes.eventually(lambda: [one for one in sandbox.list_recordings()["recordings"] if not one["recording"]], 5,
+                                  "the recording is finished")
     saved = sandbox.download_recording(listed[0]["filename"], str(tmp_path / "film.mkv"))
     assert saved["size"] == listed[0]["size"] > 1000
     assert duration_of(tmp_path / "film.mkv") >= 3
@@ -109,7 +109,13 @@ def test_the_page_shows_what_the_desktop_shows(desktop):
     with Cdp(desktop).attach() as page:
         page.whole_screen().evaluate("""document.body.innerHTML =
             '<div style="position:fixed;inset:0;background:linear-gradient(90deg,red,yellow,blue)"></div>'""")
-        time.sleep(1)
+
+        def blue_at_the_right():
+            shot = desktop.call("GET", "/execd/v1/desktop/screenshot?x=794&y=300&width=6&height=6").body
+            red, green, blue = png_pixels(shot)[2][0][5]
+            return red < 8 and green < 8 and blue > 247
+
+        processes.eventually(blue_at_the_right, 20, "the desktop shows the page")
         for path in ("/static/vnc.html?path=/ws/livestream&autoconnect=true", "/sandboxes/x/static/vnc.html?path=/ws/liveview&autoconnect=1",
                      "/vnc/?autoconnect=true", "/vnc?autoconnect=true&path=//websockify"):
             said = json.loads(node("viewer.mjs", f"http://127.0.0.1:{desktop.port}", path))
@@ -135,12 +141,10 @@ def test_a_browser_that_dies_or_stands_still(desktop, how):
         client.call("Browser.getVersion")
         before = units(desktop)["browser"]
         os.kill(before["pid"], how)
-        begun = time.monotonic()
         with pytest.raises(ConnectionClosed) as end:
             while True:
                 client.socket.recv(40)
     assert end.value.rcvd.code == 1012 and "the browser ended" in end.value.rcvd.reason
-    assert time.monotonic() - begun < 25
     with Cdp(desktop, client.socket.request.path).attach() as again:
         assert again.evaluate("1+1") == 2
     after = units(desktop)["browser"]
@@ -161,20 +165,26 @@ def test_a_renderer_crash(desktop):
             desktop.call("GET", f"/json/close/{one['id']}")
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("name", ["vnc", "display"])
-def test_the_vnc_server_or_the_display_dies(desktop, name):
-    with Rfb(desktop) as viewer:
+def test_the_vnc_server_or_the_display_dies_or_stands_still(desktop, name, how):
+    with Cdp(desktop), Rfb(desktop) as viewer:
         before = units(desktop)
-        os.kill(before[name]["pid"], signal.SIGKILL)
+        os.kill(before[name]["pid"], how)
         with pytest.raises(ConnectionClosed) as end:
             while True:
-                viewer.socket.recv(20)
+                viewer.socket.recv(60)
         assert end.value.rcvd.code == 1012
+    ready = lambda: all(one["state"] == "ready" for one in units(desktop).values())
+    processes.eventually(lambda: units(desktop)[name]["generation"] > before[name]["generation"] and ready(), 60, "the desktop is back")
     with Rfb(desktop) as viewer:
         assert viewer.picture()
     with Cdp(desktop).attach() as page:
         assert page.evaluate("1+1") == 2
-    assert units(desktop)[name]["ended"] == before[name]["ended"] + 1
+    after = units(desktop)[name]
+    assert after["ended"] == before[name]["ended"] + 1
+    if how == signal.SIGSTOP:
+        assert after["last_end"].startswith("it hung"), after
 
 
 def duration_of(path):
@@ -186,6 +196,12 @@ def duration_of(path):
     return max(times) + 0.1
 
 
+def drawn(page, pictures):
+    """Waits until the page has drawn so many, about sixty a second."""
+    page.evaluate(f"""new Promise(done => {{ let left = {pictures};
+        (function next() {{ if (left-- === 0) done(true); else requestAnimationFrame(next); }})(); }})""")
+
+
 @pytest.mark.parametrize("moving", [False, True])
 def test_a_recording_whose_writer_is_killed(desktop, moving):
     with Cdp(desktop, "/ws/automation?recording=true").attach() as page:
@@ -195,15 +211,10 @@ def test_a_recording_whose_writer_is_killed(desktop, moving):
                 document.body.style.background = `hsl(${t / 10 % 360}, 90%, 50%)`; requestAnimationFrame(turn); })(0)""")
         for _ in range(3):
             known = {one["filename"] for one in recordings(desktop) if not one["recording"]}
-            film = None
-            end = time.monotonic() + 20
-            while not film or film.stat().st_size == 0:
-                found = [one for one in desktop.films.glob("*.mkv") if one.name not in known]
-                film = found[0] if found else None
-                assert time.monotonic() < end
-                time.sleep(0.005)
+            film = processes.eventually(lambda: next((one for one in desktop.films.glob("*.mkv")
+                                                      if one.name not in known and one.stat().st_size > 0), None), 20, "a film")
             begun = time.monotonic()
-            time.sleep(2 + 3 * random.random())
+            drawn(page, random.randrange(100, 300))
             writer = [pid for pid in processes.descendants(desktop.pid) if processes.read(f"/proc/{pid}/comm") == "ffmpeg\n"]
             assert len(writer) == 1, writer
             os.kill(writer[0], signal.SIGKILL)
@@ -241,14 +252,19 @@ def test_a_disk_that_fills_while_it_is_filmed(fresh_daemon, tmp_path):
 def test_a_viewer_that_stops_reading_holds_up_nobody(desktop):
     with Rfb(desktop) as idle, Rfb(desktop) as other:
         before = processes.memory_kib(desktop.pid)
-        for _ in range(200):
-            idle.ask()  # and nothing is ever read
-        begun = time.monotonic()
+
+        # It asks on and reads nothing: the kernel's buffers fill, then the relay waits for it, then it is dropped.
+        def dropped():
+            try:
+                idle.ask()
+            except ConnectionClosed:
+                return True
+            assert other.picture()
+            return False
+
+        processes.eventually(dropped, 120, "the one that does not read is dropped")
         for _ in range(5):
             assert other.picture()
-        took = time.monotonic() - begun
-        print(f"five pictures beside one that does not read: {took:.2f} s")
-        assert took < 10
         assert processes.memory_kib(desktop.pid) - before < 16 << 10
 
 
@@ -276,12 +292,8 @@ def test_a_thousand_come_and_go(desktop):
 def test_at_boot_and_an_orderly_end(fresh_daemon):
     one = fresh_daemon(env={"EXECD_BROWSER": "boot"})
     seen = set()
-    end = time.monotonic() + 40
-    while (status := one.call("GET", "/health").json()["status"]) != "ok":
-        seen.add(status)
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    assert seen == {"starting"} and one.call("GET", "/execd/v1/ready").status == 200
+    processes.eventually(lambda: seen.add(one.call("GET", "/health").json()["status"]) or "ok" in seen, 40, "health")
+    assert seen == {"starting", "ok"} and one.call("GET", "/execd/v1/ready").status == 200
     client, viewer = Cdp(one), Rfb(one)
     client.call("Browser.getVersion")
     os.kill(one.pid, signal.SIGTERM)

@@ -108,13 +108,24 @@ namespace {
 
 constexpr std::string_view kRoot = "/execd/v1/desktop";
 
-Result<Controls*> controls_of(Services& services) {
+using Serve = Task<Result<Answer>> (*)(Controls&, Call&);
+
+Task<Result<Answer>> with_controls(Services& services, Call& call, Serve serve) {
     auto supervisor = browser::supervisor_of(services);
-    if (!supervisor) return Failure(supervisor.error());
-    return &(*supervisor)->controls();
+    if (!supervisor) co_return Failure(supervisor.error());
+    co_return co_await serve((*supervisor)->controls(), call);
 }
 
-Answer done() { return Answer::empty(204); }
+/// An action with a body, answered by 204.
+template <class Request>
+Task<Result<Answer>> act_on(Controls& controls, Call& call, Task<Result<void>> (*act)(Controls&, Request)) {
+    Request request;
+    auto read = co_await read_body(call, request);
+    if (!read) co_return Failure(read.error());
+    auto acted = co_await act(controls, std::move(request));
+    if (!acted) co_return Failure(acted.error());
+    co_return Answer::empty(204);
+}
 
 Result<Answer> describe(Services& services, Call&) {
     auto supervisor = browser::supervisor_of(services);
@@ -150,7 +161,7 @@ Controls::Button button_of(MouseButton button) {
     return Controls::Button::left;
 }
 
-Task<Result<void>> act(Controls& controls, MouseRequest request) {
+Task<Result<void>> use_mouse(Controls& controls, MouseRequest request) {
     auto const at = point_of(request.x, request.y, "x, y");
     if (!at) co_return Failure(at.error());
     auto const to = point_of(request.to_x, request.to_y, "to_x, to_y");
@@ -175,56 +186,30 @@ Task<Result<void>> act(Controls& controls, MouseRequest request) {
     co_return needs("unknown");
 }
 
-Task<Result<Answer>> mouse(Services& services, Call& call) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
-    MouseRequest request;
-    auto read = co_await read_body(call, request);
-    if (!read) co_return Failure(read.error());
-    auto acted = co_await act(**controls, request);
-    if (!acted) co_return Failure(acted.error());
-    co_return done();
-}
+Task<Result<Answer>> mouse(Controls& controls, Call& call) { return act_on(controls, call, use_mouse); }
 
-Task<Result<Answer>> pointer(Services& services, Call&) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
-    auto at = co_await (*controls)->pointer();
+Task<Result<Answer>> pointer(Controls& controls, Call&) {
+    auto at = co_await controls.pointer();
     if (!at) co_return Failure(at.error());
     PointView const view{at->x, at->y};
     co_return json_answer(200, view);
 }
 
-Task<Result<Answer>> keys(Services& services, Call& call) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
-    KeysRequest request;
-    auto read = co_await read_body(call, request);
-    if (!read) co_return Failure(read.error());
+Task<Result<void>> press_keys(Controls& controls, KeysRequest request) {
     auto const how = request.action == KeyAction::press  ? Controls::Press::press
                      : request.action == KeyAction::down ? Controls::Press::down
                                                          : Controls::Press::up;
-    auto acted = co_await (*controls)->keys(std::move(request.keys), how);
-    if (!acted) co_return Failure(acted.error());
-    co_return done();
+    return controls.keys(std::move(request.keys), how);
 }
+Task<Result<Answer>> keys(Controls& controls, Call& call) { return act_on(controls, call, press_keys); }
 
-Task<Result<Answer>> text(Services& services, Call& call) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
-    TextRequest request;
-    auto read = co_await read_body(call, request);
-    if (!read) co_return Failure(read.error());
-    auto acted =
-        co_await (*controls)->type(std::move(request.text), std::chrono::milliseconds(request.delay_ms));
-    if (!acted) co_return Failure(acted.error());
-    co_return done();
+Task<Result<void>> type_text(Controls& controls, TextRequest request) {
+    return controls.type(std::move(request.text), std::chrono::milliseconds(request.delay_ms));
 }
+Task<Result<Answer>> text(Controls& controls, Call& call) { return act_on(controls, call, type_text); }
 
-Task<Result<Answer>> read_clipboard(Services& services, Call&) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
-    auto held = co_await (*controls)->clipboard();
+Task<Result<Answer>> read_clipboard(Controls& controls, Call&) {
+    auto held = co_await controls.clipboard();
     if (!held) co_return Failure(held.error());
     ClipboardText const view{to_utf8(*held)};
     Answer answer = json_answer(200, view);
@@ -232,15 +217,11 @@ Task<Result<Answer>> read_clipboard(Services& services, Call&) {
     co_return answer;
 }
 
-Task<Result<Answer>> write_clipboard(Services& services, Call& call) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
-    ClipboardText request;
-    auto read = co_await read_body(call, request);
-    if (!read) co_return Failure(read.error());
-    auto acted = co_await (*controls)->set_clipboard(std::move(request.text));
-    if (!acted) co_return Failure(acted.error());
-    co_return done();
+Task<Result<void>> set_clipboard(Controls& controls, ClipboardText request) {
+    return controls.set_clipboard(std::move(request.text));
+}
+Task<Result<Answer>> write_clipboard(Controls& controls, Call& call) {
+    return act_on(controls, call, set_clipboard);
 }
 
 /// Values of a query, one fault for all of them.
@@ -275,12 +256,10 @@ Result<Asked> asked_of(Call const& call) {
     return out;
 }
 
-Task<Result<Answer>> screenshot(Services& services, Call& call) {
-    auto controls = controls_of(services);
-    if (!controls) co_return Failure(controls.error());
+Task<Result<Answer>> screenshot(Controls& controls, Call& call) {
     auto const asked = asked_of(call);
     if (!asked) co_return Failure(asked.error());
-    auto shot = co_await (*controls)->screenshot(asked->region, asked->form, asked->quality, asked->pointer);
+    auto shot = co_await controls.screenshot(asked->region, asked->form, asked->quality, asked->pointer);
     if (!shot) co_return Failure(shot.error());
     Answer answer;
     answer.headers.set("Content-Type", asked->form == Controls::Picture::png ? "image/png" : "image/jpeg");
@@ -292,8 +271,6 @@ Task<Result<Answer>> screenshot(Services& services, Call& call) {
     co_return answer;
 }
 
-using Serve = Task<Result<Answer>> (*)(Services&, Call&);
-
 http::Row row_of(Services& services, char const* method, std::string_view path, char const* id,
                  char const* doc, Serve serve) {
     http::Row row;
@@ -304,7 +281,7 @@ http::Row row_of(Services& services, char const* method, std::string_view path, 
     row.tag = "Desktop";
     // An action that has begun is not left half done.
     row.on_disconnect = http::OnDisconnect::keep;
-    row.invoke = [s = &services, serve](Call& call) { return serve(*s, call); };
+    row.invoke = [s = &services, serve](Call& call) { return with_controls(*s, call, serve); };
     return row;
 }
 

@@ -3,54 +3,25 @@
 
 #include <fstream>
 
-#include "base/ids.hpp"
-#include "fakes.hpp"
+#include "desktop_test_base.hpp"
 
 namespace execd::browser_proxy {
 namespace {
 
 using namespace std::chrono_literals;
 
-class ControlsTest : public VirtualLoop {
+Options small_screen() {
+    Options out;
+    out.width = 800;
+    out.height = 600;
+    return out;
+}
+
+class ControlsTest : public DesktopTest {
   protected:
-    ControlsTest() {
-        directory_ = "/tmp/execd-c-" + random_hex(6);
-        ::mkdir(directory_.c_str(), 0700);
-        sockaddr_un at{};
-        at.sun_family = AF_UNIX;
-        (directory_ + "/X7").copy(at.sun_path, sizeof at.sun_path - 1);
-        x_ = std::make_unique<FakeServer>(reinterpret_cast<sockaddr const*>(&at), sizeof at);
-        auto launcher = std::make_unique<FakeLauncher>(loop_);
-        launcher_ = launcher.get();
-        Options options;
-        options.home = options.x_sockets = options.recording.directory = directory_;
-        options.width = 800;
-        options.height = 600;
-        supervisor_ = std::make_unique<Supervisor>(loop_, std::move(launcher), options);
+    ControlsTest() : DesktopTest(small_screen()) {
         supervisor_->display().want();
-        settle();
-        launcher_->last("Xvfb").say("7");
-        settle();
-        EXPECT_TRUE(x_->serve(std::string("\1\0\0\0\0\0\0\0", 8)));
-        settle();
-    }
-    ~ControlsTest() override {
-        scope_.spawn("close", supervisor_->close());
-        for (int i = 0; i < 20 && scope_.running() > 0; ++i) {
-            settle();
-            clock_.advance(1s);
-        }
-        EXPECT_EQ(scope_.running(), 0U);
-        supervisor_.reset();
-        ::unlink((directory_ + "/X7").c_str());
-        ::rmdir(directory_.c_str());
-    }
-    void settle() {
-        for (int i = 0; i < 6; ++i) {
-            clock_.settle();
-            run_until([this] { return pool_.busy(Lane::metadata) + pool_.queued(Lane::metadata) == 0; });
-        }
-        clock_.settle();
+        display_up();
     }
     template <class T>
     static Task<void> keep(Task<Result<T>> asked, std::optional<Result<T>>* out) {
@@ -87,12 +58,6 @@ class ControlsTest : public VirtualLoop {
         EXPECT_TRUE(out && !*out);
         return out && !*out ? out->error().code : Code::internal;
     }
-
-    std::string directory_;
-    std::unique_ptr<FakeServer> x_;
-    FakeLauncher* launcher_ = nullptr;
-    std::unique_ptr<Supervisor> supervisor_;
-    Scope scope_{loop_, "test"};
 };
 
 TEST_F(ControlsTest, the_mouse) {

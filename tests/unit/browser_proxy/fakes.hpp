@@ -10,6 +10,7 @@
 #include <deque>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "../base/virtual_loop.hpp"
 #include "browser_proxy/supervisor.hpp"
@@ -98,7 +99,7 @@ class FakeLauncher final : public Launcher {
     Loop& loop_;
 };
 
-/// Something that listens and answers each connection's first bytes with a fixed text.
+/// Something that listens and greets who comes with a fixed text.
 class FakeServer {
   public:
     FakeServer(sockaddr const* address, socklen_t size)
@@ -120,9 +121,26 @@ class FakeServer {
         peers_.push_back(std::move(peer));
         return true;
     }
+    /// From now on everybody who comes is greeted at once, those who came before too.
+    void serve_all(asio::io_context& io, std::string greeting) {
+        greeting_ = std::move(greeting);
+        watched_.emplace(io, ::fcntl(listener_.get(), F_DUPFD_CLOEXEC, 0));
+        watch();
+    }
+    /// It goes on listening, and that is all.
+    void stand_still() { watched_.reset(); }
 
   private:
+    void watch() {
+        watched_->async_wait(Descriptor::wait_read, [this](boost::system::error_code ec) {
+            if (ec) return;
+            while (serve(greeting_)) continue;
+            watch();
+        });
+    }
     UniqueFd listener_;
+    std::string greeting_;
+    std::optional<Descriptor> watched_;
     std::vector<UniqueFd> peers_;
 };
 

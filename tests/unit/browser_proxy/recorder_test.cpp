@@ -4,56 +4,22 @@
 
 #include <fstream>
 
-#include "base/ids.hpp"
-#include "fakes.hpp"
+#include "desktop_test_base.hpp"
 
 namespace execd::browser_proxy {
 namespace {
 
 using namespace std::chrono_literals;
 
-class RecorderTest : public VirtualLoop {
+Options a_thousand_bytes() {
+    Options out;
+    out.recording.bytes = 1000;
+    return out;
+}
+
+class RecorderTest : public DesktopTest {
   protected:
-    RecorderTest() {
-        directory_ = "/tmp/execd-r-" + random_hex(6);
-        ::mkdir(directory_.c_str(), 0700);
-        sockaddr_un at{};
-        at.sun_family = AF_UNIX;
-        (directory_ + "/X7").copy(at.sun_path, sizeof at.sun_path - 1);
-        x_ = std::make_unique<FakeServer>(reinterpret_cast<sockaddr const*>(&at), sizeof at);
-        auto launcher = std::make_unique<FakeLauncher>(loop_);
-        launcher_ = launcher.get();
-        Options options;
-        options.x_sockets = options.recording.directory = directory_;
-        options.recording.bytes = 1000;
-        supervisor_ = std::make_unique<Supervisor>(loop_, std::move(launcher), options);
-    }
-    ~RecorderTest() override {
-        scope_.spawn("close", supervisor_->close());
-        for (int i = 0; i < 20 && scope_.running() > 0; ++i) {
-            settle();
-            clock_.advance(1s);
-        }
-        EXPECT_EQ(scope_.running(), 0U);
-        supervisor_.reset();
-        for (auto const& name : names_) ::unlink((directory_ + "/" + name).c_str());
-        ::unlink((directory_ + "/X7").c_str());
-        ::rmdir(directory_.c_str());
-    }
-    void settle() {
-        for (int i = 0; i < 6; ++i) {
-            clock_.settle();
-            run_until([this] { return pool_.busy(Lane::metadata) + pool_.queued(Lane::metadata) == 0; });
-        }
-        clock_.settle();
-    }
-    void display_up() {
-        settle();
-        launcher_->last("Xvfb").say("7");
-        settle();
-        ASSERT_TRUE(x_->serve(std::string("\1\0\0\0\0\0\0\0", 8)));
-        settle();
-    }
+    RecorderTest() : DesktopTest(a_thousand_bytes()) {}
     void file(std::string const& name, std::size_t size, std::chrono::hours age) {
         names_.push_back(name);
         std::string const path = directory_ + "/" + name;
@@ -64,13 +30,12 @@ class RecorderTest : public VirtualLoop {
     }
     bool there(std::string const& name) { return ::access((directory_ + "/" + name).c_str(), F_OK) == 0; }
     Recorder& recorder() { return supervisor_->recorder(); }
+    template <class T>
+    static Task<void> keep(Task<Result<T>> asked, std::optional<Result<T>>* out) {
+        out->emplace(co_await std::move(asked));
+    }
 
-    std::string directory_;
     std::vector<std::string> names_;
-    std::unique_ptr<FakeServer> x_;
-    FakeLauncher* launcher_ = nullptr;
-    std::unique_ptr<Supervisor> supervisor_;
-    Scope scope_{loop_, "test"};
 };
 
 TEST_F(RecorderTest, it_films_while_anybody_asks_and_a_moment_longer) {
@@ -176,6 +141,27 @@ TEST_F(RecorderTest, no_older_file_is_written_over) {
     std::string const path = launcher_->last("ffmpeg").launch.argv.back();
     EXPECT_NE(path.substr(directory_.size() + 1, 30), std::string(text).substr(0, 30));
     EXPECT_TRUE(there(text));
+}
+
+TEST_F(RecorderTest, what_is_no_plain_file_is_no_recording) {
+    std::string const link = "vnc_global_20250101_000000_seg001.mkv";
+    std::string const pipe = "vnc_global_20250101_000001_seg001.mkv";
+    std::string const folder = "vnc_global_20250101_000002_seg001.mkv";
+    ASSERT_EQ(::symlink("/etc/passwd", (directory_ + "/" + link).c_str()), 0);
+    ASSERT_EQ(::mkfifo((directory_ + "/" + pipe).c_str(), 0600), 0);
+    ASSERT_EQ(::mkdir((directory_ + "/" + folder).c_str(), 0700), 0);
+    std::optional<Result<std::vector<Recording>>> all;
+    scope_.spawn("list", keep(recorder().list(), &all));
+    settle();
+    ASSERT_TRUE(all && *all);
+    EXPECT_TRUE((*all)->empty());
+    for (auto const& name : {link, pipe, folder}) {
+        std::optional<Result<Recorder::Opened>> opened;
+        scope_.spawn("open", keep(recorder().open(name), &opened));
+        settle();
+        ASSERT_TRUE(opened && !*opened) << name;
+        EXPECT_EQ(opened->error().code, Code::not_found);
+    }
 }
 
 TEST(recording_names, only_ours) {

@@ -3,48 +3,20 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
-#include "base/ids.hpp"
-#include "fakes.hpp"
+#include "desktop_test_base.hpp"
 
 namespace execd::browser_proxy {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::Test;
 
-sockaddr_un unix_address(std::string const& path) {
-    sockaddr_un out{};
-    out.sun_family = AF_UNIX;
-    path.copy(out.sun_path, sizeof out.sun_path - 1);
-    return out;
-}
-
-class SupervisorTest : public VirtualLoop {
+class SupervisorTest : public DesktopTest {
   protected:
     SupervisorTest() {
-        directory_ = "/tmp/execd-x-" + random_hex(6);
-        ::mkdir(directory_.c_str(), 0700);
-        sockaddr_un const at = unix_address(directory_ + "/X7");
-        x_ = std::make_unique<FakeServer>(reinterpret_cast<sockaddr const*>(&at), sizeof at);
         sockaddr_in any{};
         any.sin_family = AF_INET;
         any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         rfb_ = std::make_unique<FakeServer>(reinterpret_cast<sockaddr const*>(&any), sizeof any);
-        auto launcher = std::make_unique<FakeLauncher>(loop_);
-        launcher_ = launcher.get();
-        Options options;
-        options.home = options.profile = directory_;
-        options.x_sockets = directory_;
-        supervisor_ = std::make_unique<Supervisor>(loop_, std::move(launcher), options);
-    }
-    ~SupervisorTest() override {
-        scope_.spawn("close", supervisor_->close());
-        clock_.settle();
-        for (int i = 0; i < 10 && scope_.running() > 0; ++i) clock_.advance(1s);
-        EXPECT_EQ(scope_.running(), 0U);
-        supervisor_.reset();
-        ::unlink((directory_ + "/X7").c_str());
-        ::rmdir(directory_.c_str());
     }
 
     static Task<void> ask_browser(Supervisor* supervisor, Deadline deadline,
@@ -60,20 +32,6 @@ class SupervisorTest : public VirtualLoop {
         scope_.spawn("ask", ask_browser(supervisor_.get(), Deadline::in(clock_, 20s), &endpoint_));
         settle();
     }
-    // The pool makes the profile directory.
-    void settle() {
-        for (int i = 0; i < 4; ++i) {
-            clock_.settle();
-            run_until([this] { return pool_.busy(Lane::metadata) + pool_.queued(Lane::metadata) == 0; });
-        }
-        clock_.settle();
-    }
-    void display_up() {
-        launcher_->last("Xvfb").say("7");
-        settle();
-        ASSERT_TRUE(x_->serve(std::string("\1\0\0\0\0\0\0\0", 8)));
-        settle();
-    }
     FakeRunning& chromium() { return launcher_->last("chromium"); }
     /// From started to ready.
     void chromium_up(FakeChromium& fake) {
@@ -85,11 +43,7 @@ class SupervisorTest : public VirtualLoop {
         settle();
     }
 
-    std::string directory_;
-    std::unique_ptr<FakeServer> x_, rfb_;
-    FakeLauncher* launcher_ = nullptr;
-    std::unique_ptr<Supervisor> supervisor_;
-    Scope scope_{loop_, "test"};
+    std::unique_ptr<FakeServer> rfb_;
     std::optional<Result<Supervisor::Endpoint>> endpoint_;
 };
 
@@ -168,11 +122,99 @@ TEST_F(SupervisorTest, a_browser_that_hangs_is_ended_and_started_again) {
     clock_.advance(10s);
     settle();
     EXPECT_EQ(first.take().size(), 1U) << "the question";
-    clock_.advance(5s);
-    settle();
+    pass(2500ms);
+    EXPECT_EQ(first.take().size(), 1U) << "once more";
+    EXPECT_FALSE(hung->stopped);
+    pass(2500ms);
     EXPECT_TRUE(hung->stopped);
     EXPECT_NE(supervisor_->chromium().reason().find("it hung"), std::string::npos);
+    pass(250ms);
     EXPECT_EQ(launcher_->count("chromium"), 2U);
+}
+
+// What stands still keeps its sockets: connections are taken for it by the kernel, and nothing comes.
+TEST_F(SupervisorTest, a_display_that_stands_still_is_ended_and_started_again_later_each_time) {
+    supervisor_->display().want();
+    display_up();
+    for (std::size_t starts = 1; auto const pause : {250ms, 500ms, 1000ms}) {
+        auto const hung = launcher_->all["Xvfb"].back();
+        x_->stand_still();
+        pass(15s - 1ms);
+        EXPECT_FALSE(hung->stopped);
+        pass(1ms);
+        EXPECT_TRUE(hung->stopped);
+        auto const told = supervisor_->status().front();
+        EXPECT_EQ(told.reason, "it hung: it did not answer in time");
+        EXPECT_EQ(told.ended, starts);
+        EXPECT_EQ(to_string(told.state), "waiting");
+        pass(pause - 1ms);
+        ASSERT_EQ(launcher_->count("Xvfb"), starts);
+        pass(1ms);
+        ASSERT_EQ(launcher_->count("Xvfb"), ++starts);
+        display_up();
+    }
+    EXPECT_EQ(supervisor_->display().generation(), 4U);
+}
+
+TEST_F(SupervisorTest, a_display_that_answers_is_left_alone) {
+    supervisor_->display().want();
+    display_up();
+    pass(1min);
+    EXPECT_TRUE(supervisor_->display().ready());
+    // The first question came to nothing (all of the container was paused): the second is answered.
+    x_->stand_still();
+    pass(13s);
+    x_->serve_all(io_, x_greeting());
+    pass(1min);
+    // It has all the clients that it takes, and says so.
+    x_->serve_all(io_, std::string("\0\x10\0\0\0\0\0\0", 8));
+    pass(1min);
+    EXPECT_TRUE(supervisor_->display().ready());
+    EXPECT_EQ(supervisor_->display().status().ended, 0U);
+}
+
+TEST_F(SupervisorTest, a_display_that_takes_no_more_connections_hangs) {
+    supervisor_->display().want();
+    display_up();
+    x_->stand_still();
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    (directory_ + "/X7").copy(at.sun_path, sizeof at.sun_path - 1);
+    std::vector<UniqueFd> queue;
+    do queue.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    while (::connect(queue.back().get(), reinterpret_cast<sockaddr const*>(&at), sizeof at) == 0);
+    EXPECT_EQ(errno, EAGAIN);
+    pass(15s);
+    EXPECT_EQ(supervisor_->display().reason(), "it hung: it takes no more connections");
+}
+
+TEST_F(SupervisorTest, a_vnc_server_that_stands_still_is_ended_and_started_again) {
+    launcher_->absent["chromium"] = true;
+    std::optional<Result<unsigned short>> port;
+    scope_.spawn("vnc", ask_vnc(supervisor_.get(), Deadline::in(clock_, 20s), &port));
+    settle();
+    display_up();
+    launcher_->last("x11vnc").say("PORT=" + std::to_string(rfb_->port()));
+    rfb_->serve_all(io_, std::string("RFB 003.008\n\1\1", 14));
+    settle();
+    ASSERT_TRUE(port && *port);
+    pass(1min);
+    EXPECT_TRUE(supervisor_->vnc_server().ready());
+    auto const hung = launcher_->all["x11vnc"].back();
+    rfb_->stand_still();
+    // Viewers that take nothing hold it up for some seconds: that is no end.
+    pass(10s + 15s - 1ms);
+    EXPECT_FALSE(hung->stopped);
+    pass(1ms);
+    EXPECT_TRUE(hung->stopped);
+    EXPECT_EQ(supervisor_->vnc_server().reason(), "it hung: it did not answer in time");
+    settle();
+    ASSERT_EQ(launcher_->count("x11vnc"), 2U) << "it had lasted: at once";
+    launcher_->last("x11vnc").say("PORT=" + std::to_string(rfb_->port()));
+    rfb_->serve_all(io_, std::string("RFB 003.008\n\1\1", 14));
+    settle();
+    EXPECT_EQ(supervisor_->vnc_server().generation(), 2U);
+    EXPECT_EQ(launcher_->count("Xvfb"), 1U);
 }
 
 TEST_F(SupervisorTest, the_last_tab_is_replaced) {
