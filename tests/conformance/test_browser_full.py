@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from harness import agentrun, processes
@@ -56,9 +56,9 @@ def node(script, *arguments):
 # Clients ----------------------------------------------------------------------------------------------------
 
 
-def browser_sandbox(daemon):
+def browser_sandbox(daemon, **options):
     from agentrun.sandbox.browser_sandbox import BrowserSandbox
-    return agentrun.sandbox(daemon, BrowserSandbox)
+    return agentrun.sandbox(daemon, BrowserSandbox, **options)
 
 
 def test_the_agentrun_sdk_with_playwright(desktop, tmp_path):
@@ -90,6 +90,25 @@ def test_the_agentrun_sdk_asynchronously(desktop):
             await page.goto(PAGE)
             return await page.title()
     assert asyncio.run(use()) == "T"
+
+
+def test_signed_sockets(fresh_daemon):
+    key = ("LTAI-test", "s3cret/with+signs")
+    one = fresh_daemon(env={"EXECD_AGENTRUN_ACCESS_KEY_ID": key[0], "EXECD_AGENTRUN_ACCESS_KEY_SECRET": key[1]})
+    sandbox = browser_sandbox(one, key=key)
+    with sandbox.sync_playwright() as page:  # it sends a Host of its own, which Chromium never sees
+        page.goto(PAGE)
+        assert page.title() == "T"
+
+    def look(sandbox):
+        url, headers = sandbox.get_vnc_url(with_headers=True)
+        return connect(url, open_timeout=40, additional_headers={k: v for k, v in headers.items() if k.lower() != "host"})
+
+    with look(sandbox) as viewer:
+        assert viewer.recv(10) == b"RFB 003.008\n"
+    with pytest.raises(InvalidStatus) as refused:
+        look(browser_sandbox(one, key=(key[0], "other")))
+    assert refused.value.response.status_code == 401
 
 
 def test_all_in_one(desktop):
@@ -130,6 +149,19 @@ def test_a_viewer_types_and_clicks(desktop):
         for letter in "abc":
             viewer.key(ord(letter))
         processes.eventually(lambda: page.evaluate("i.value") == "abc", 10, "the text")
+
+
+def test_a_viewer_that_asks_for_a_film(desktop):
+    known = {one["filename"] for one in recordings(desktop)}
+    for query in ("recording=false", "recording=", "recording", "recording=0"):
+        with Rfb(desktop, f"/ws/livestream?tenantId=t&{query}") as viewer:
+            assert viewer.picture()
+    assert {one["filename"] for one in recordings(desktop)} == known
+    with Rfb(desktop, "/ws/liveview?tenantId=t&recording=true"):
+        processes.eventually(lambda: any(one["recording"] for one in recordings(desktop)), 20, "a recording")
+    processes.eventually(lambda: not any(one["recording"] for one in recordings(desktop)), 5, "its end")
+    made = {one["filename"] for one in recordings(desktop)} - known
+    assert len(made) == 1 and desktop.call("DELETE", f"/recordings/{made.pop()}").status == 200
 
 
 # Faults -----------------------------------------------------------------------------------------------------
