@@ -107,7 +107,8 @@ Task<std::string> Unit::once() {
 }
 
 // A program that stands still keeps its sockets, and the kernel takes connections for it: only a question
-// tells. It is asked twice: after a pause of the whole container the first answer is late before it could come.
+// tells. It is asked twice: after a pause of the whole container the first answer is late before it could
+// come.
 Task<std::string> Unit::stay() {
     auto const running = running_;
     Clock& clock = loop_.clock();

@@ -1,5 +1,5 @@
-// TCP keep-alive for connections that may be silent for long: a peer that vanished without a word is found out
-// within two minutes, also where nobody writes.
+// TCP keep-alive for connections that may be silent for long: a peer that vanished without a word is found
+// out within two minutes, also where nobody writes.
 //
 // Thread: the reactor.
 #pragma once
