@@ -4,12 +4,14 @@ agentrun-sdk with Playwright, playwright-core, puppeteer-core, noVNC, an RFB vie
 viewers that stop reading, a thousand that come and go."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,18 +27,22 @@ JS = Path(__file__).parent / "js"
 PAGE = "data:text/html,<title>T</title><input id=i><button id=b onclick=\"this.textContent='done '+i.value\">go</button>"
 
 
+@contextlib.contextmanager
+def folder_for_all():
+    """One that the desktop's account reaches too: pytest's own are for this account alone."""
+    with tempfile.TemporaryDirectory(prefix="execd-films-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
 @pytest.fixture(scope="module")
 def desktop(tmp_path_factory):
-    films = tmp_path_factory.mktemp("films")
-    films.chmod(0o755)
-    one = Daemon(env={"EXECD_BROWSER_SIZE": "800x600", "EXECD_RECORDINGS": f"{films}/kept",
-                      **with_novnc(tmp_path_factory.mktemp("data"))}).listening()
-    for folder in (films, *films.parents):
-        if str(folder).startswith("/tmp/pytest"):
-            folder.chmod(0o755)
-    one.films = films / "kept"
-    yield one
-    one.stop()
+    with folder_for_all() as films:
+        one = Daemon(env={"EXECD_BROWSER_SIZE": "800x600", "EXECD_RECORDINGS": f"{films}/kept",
+                          **with_novnc(tmp_path_factory.mktemp("data"))}).listening()
+        one.films = films / "kept"
+        yield one
+        one.stop()
 
 
 def units(daemon):
@@ -259,14 +265,10 @@ def test_a_recording_whose_writer_is_killed(desktop, moving):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
-def test_a_disk_that_fills_while_it_is_filmed(fresh_daemon, tmp_path):
-    place = tmp_path / "small"
-    place.mkdir()
-    for folder in (place, *place.parents):
-        if str(folder).startswith("/tmp/pytest"):
-            folder.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,mode=1777", "none", str(place)], check=True)
-    try:
+def test_a_disk_that_fills_while_it_is_filmed(fresh_daemon):
+    with folder_for_all() as place, contextlib.ExitStack() as later:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k,mode=1777", "none", str(place)], check=True)
+        later.callback(subprocess.run, ["umount", "-l", str(place)], check=True)
         one = fresh_daemon(env={"EXECD_BROWSER_SIZE": "800x600", "EXECD_RECORDINGS": f"{place}/films"})
         with Cdp(one, "/ws/automation?recording=true").attach() as page:
             page.evaluate("""(function turn(t) { document.body.innerHTML = Array.from({length: 400}, () =>
@@ -277,8 +279,6 @@ def test_a_disk_that_fills_while_it_is_filmed(fresh_daemon, tmp_path):
             films = recordings(one)
             assert films and duration_of(place / "films" / films[-1]["filename"]) > 0
         one.stop()
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_viewer_that_stops_reading_holds_up_nobody(desktop):
