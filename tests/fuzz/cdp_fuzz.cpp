@@ -2,6 +2,8 @@
 // or something that took its place, writes on its pipe.
 #include <sys/socket.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/check.hpp"
 #include "base/scope.hpp"
 #include "base/work_pool.hpp"
