@@ -17,16 +17,18 @@ import threading
 import time
 import urllib.request
 
-# Stands for x11vnc: the first to come is the daemon's probe; after it echo, or as many MiB as "S00000008" asks for.
+# Stands for x11vnc: the first to come is the daemon's probe, as are those who are silent for 3 s; the others get an echo, or as
+# many MiB as "S00000008" asks for.
 FAKE_VNC = r'''#!%s
-import os, signal, socket
+import os, select, signal, socket
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 print(f"PORT={listener.getsockname()[1]}", flush=True)
-probe, _ = listener.accept()
-probe.sendall(b"RFB 003.008\n")
-probe.recv(12)
-probe.sendall(b"\1\1")
+def greet(probe):
+    probe.sendall(b"RFB 003.008\n")
+    probe.recv(12)
+    probe.sendall(b"\1\1")
+greet(listener.accept()[0])
 while True:
     one, _ = listener.accept()
     if os.fork():
@@ -34,6 +36,9 @@ while True:
         continue
     one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     block = bytes(256 << 10)
+    if not select.select([one], [], [], 3)[0]:
+        greet(one)
+        os._exit(0)
     while data := one.recv(65536):
         if data[:1] != b"S":
             one.sendall(data)
