@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/event.hpp"
 #include "base/loop.hpp"
 #include "shell/environment.hpp"
 #include "shell/spawner.hpp"
@@ -27,7 +28,8 @@ class InitProgram {
     /// given after it.
     void signal(int number);
 
-    /// Waits for the end; at the deadline it is killed.
+    /// Waits for the end, and before that for the start where one is on its way; at the deadline it is
+    /// killed.
     [[nodiscard]] Task<void> end(Deadline deadline);
 
     /// The exit code, or 128 and the signal's number. 0 while it runs.
@@ -37,6 +39,8 @@ class InitProgram {
     Loop* loop_;
     shell::Spawner* spawner_;
     std::shared_ptr<shell::Process> process_;
+    bool starting_ = false;  // it may run already, and we do not know its pid yet
+    Event started_;
     int pending_ = 0;
     int status_ = 0;
 };

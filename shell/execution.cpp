@@ -23,6 +23,7 @@
 namespace execd::shell {
 
 namespace {
+constexpr int kPieces = 16;  // of a terminal, in one turn
 /// How long the verdict waits for pipes that something else still holds open.
 constexpr Duration kOutputGrace = std::chrono::milliseconds(50);
 
@@ -138,6 +139,22 @@ void Execution::failed(SpawnFailure const& failure) {
     if (own_journal_) journal_->close();
 }
 
+namespace {
+// A terminal hands out 4 KiB at a time. What is there in one turn of the reactor goes to readers together:
+// one by one, each would be a frame, a system call and a wake-up of its own.
+Journal::Fill fill_from(Journal& journal, int fd, Stream stream) {
+    Journal::Fill out = journal.fill(fd, stream);
+    for (int piece = 1; stream == Stream::tty && piece < kPieces && out.bytes > 0 && !out.drained; ++piece) {
+        Journal::Fill const more = journal.fill(fd, stream);
+        out.bytes += more.bytes;
+        out.end = more.end;
+        out.error = more.error;
+        out.drained = more.bytes == 0;
+    }
+    return out;
+}
+}  // namespace
+
 Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
     struct Ended {
         Execution* execution;
@@ -149,7 +166,7 @@ Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
     bool large = pump->stream == Stream::tty;
     while (true) {
         if (journal_->needs_room()) co_await journal_->make_room();
-        Journal::Fill const got = journal_->fill(pump->from->native_handle(), pump->stream);
+        Journal::Fill const got = fill_from(*journal_, pump->from->native_handle(), pump->stream);
         if (got.error != 0) log::warn("execution.read_failed", {{"id", id_}, {"errno", got.error}});
         if (got.end || got.error != 0) break;
         if (got.bytes > 0 && !got.drained) {

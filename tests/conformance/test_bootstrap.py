@@ -196,6 +196,16 @@ def test_term_goes_to_the_program_and_its_answer_counts(namespace):
     ended(one, 9)
 
 
+def test_term_while_its_start_is_on_its_way():
+    """It runs and says so before the daemon knows its pid: each clone3 comes back 0.3 s late."""
+    late = ["strace", "-f", "-o", "/dev/null", "-e", "trace=clone3", "-e", "inject=clone3:delay_exit=300000"]
+    one = Daemon(python=False, wrapper=late, env={"ASAN_OPTIONS": "detect_leaks=0"},  # which cannot look under strace
+                 args=["--init", "--", "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done"]).listening()
+    processes.eventually(lambda: "ready" in one.log, what="the program")
+    os.kill(one.pid, signal.SIGTERM)
+    ended(one, 9)
+
+
 def test_a_program_that_does_not_heed_term_is_killed_at_the_deadline():
     one = Daemon(python=False, args=["--drain-timeout", "300ms", "--init", "--", "sh", "-c",
                                      "trap '' TERM; echo ready; while :; do sleep 1; done"]).listening()
