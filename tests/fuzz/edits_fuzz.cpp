@@ -1,8 +1,6 @@
 // Edits of a file are all made or none; events of a watched tree are merged without inventing any.
-#include <stdlib.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -10,20 +8,11 @@
 #include "base/digest.hpp"
 #include "fs/coalesce.hpp"
 #include "fs/edit.hpp"
+#include "tests/fuzz/folder.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace execd::fs {
 namespace {
-
-struct Folder {
-    std::string path;
-    Folder() {
-        char name[] = "/tmp/execd-fuzz-XXXXXX";
-        EXECD_REQUIRE(::mkdtemp(name) != nullptr);
-        path = name;
-    }
-    ~Folder() { std::filesystem::remove_all(path); }
-};
 
 std::string content(std::string const& path) {
     std::ifstream in(path, std::ios::binary);
@@ -32,7 +21,7 @@ std::string content(std::string const& path) {
 
 // A byte of options, a line for each text replaced and each replacement, then the file.
 void edit(std::string_view input) {
-    static Folder const folder;
+    static fuzz::Folder const folder;
     std::string const path = folder.path + "/f";
     unsigned const how = fuzz::take_byte(input);
     EditText op(path);

@@ -1,6 +1,5 @@
 // The kernel's files and those of the image: /proc, cgroups, accounts. Processes name themselves, images
 // bring any /etc/passwd, and container runtimes mount cgroups in ways of their own.
-#include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
@@ -13,6 +12,7 @@
 #include "shell/environment.hpp"
 #include "shell/process_forest.hpp"
 #include "shell/process_info.hpp"
+#include "tests/fuzz/folder.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace execd {
@@ -27,9 +27,6 @@ constexpr std::string_view kFiles[] = {
 class Tree {
   public:
     Tree() {
-        char name[] = "/tmp/execd-fuzz-XXXXXX";
-        EXECD_REQUIRE(::mkdtemp(name) != nullptr);
-        root = name;
         whole("/proc/7/stat", "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 1 0 100 1000 250 1 0\n");
         whole("/proc/7/cmdline", std::string_view("a\0b\0", 4));
         whole("/proc/7/environ", std::string_view("A=1\0EXECD_EXECUTION=x\0", 22));
@@ -42,13 +39,13 @@ class Tree {
         whole("/cg/pod/memory.current", "300000\n");
         whole("/cg/pod/memory.stat", "anon 1\ninactive_file 100000\n");
     }
-    ~Tree() { std::filesystem::remove_all(root); }
     void put(std::string_view path, std::string_view bytes) const {
         std::ofstream(root + std::string(path), std::ios::binary) << bytes;
     }
     void restore(std::size_t index) const { put(kFiles[index], good_[index]); }
 
-    std::string root;
+    fuzz::Folder folder;
+    std::string const root = folder.path;
 
   private:
     void whole(std::string_view path, std::string_view bytes) {
