@@ -41,6 +41,16 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug
   add_compile_options(-Wno-stringop-overflow -Wno-restrict -Wno-array-bounds -Wno-mismatched-new-delete)
 endif()
 
+# The same source makes the same program wherever it is built (tests/conformance/test_reproducible.py): neither the
+# assertions nor the debug information, whose checksum the program carries, name the directory. ccache hands the compiler
+# paths relative to the build directory, so those are mapped too, and an option of its own, so options are not recorded.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  file(RELATIVE_PATH execd_up ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+  string(REGEX REPLACE "/$" "" execd_up "${execd_up}")
+  add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=/usr/src/execd -ffile-prefix-map=${execd_up}=/usr/src/execd
+    -gno-record-gcc-switches)
+endif()
+
 # Hardening whose cost was not measurable in the release build; the sanitizers bring their own checks.
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)

@@ -34,7 +34,7 @@ collect_ignore = [name for name, letter, _ in later_files() if not switched_on(l
 if not os.environ.get("EXECD_SERVER_VENV"):  # scripts/test --full
     collect_ignore.append("test_opensandbox_server.py")
 if not os.environ.get("EXECD_TEST_FULL"):
-    collect_ignore += ["test_browser_full.py", "test_images.py"]
+    collect_ignore += ["test_browser_full.py", "test_images.py", "test_reproducible.py"]
 
 
 def pytest_report_header():
