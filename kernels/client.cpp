@@ -67,21 +67,38 @@ Result<void> KernelClient::open(Channel channel) {
 }
 
 // Ends when stdin is connected, and when nobody hears it in that time: not every kernel may serve it.
-Task<void> KernelClient::knock() {
+Task<void> KernelClient::await_stdin() {
+    struct Done {
+        KernelClient* client;
+        ~Done() {
+            client->knocking_ = false;
+            client->changed_.notify_all();
+        }
+    } const done{this};
     co_await stdin_ready(Deadline::in(loop_->clock(), kKnock));
-    knocking_ = false;
-    changed_.notify_all();
+}
+
+Task<Result<void>> KernelClient::knock(Deadline deadline) {
+    if (socket(Channel::stdin_) == nullptr)
+        if (auto opened = open(Channel::stdin_); !opened) co_return opened;
+    // Said before: where the kernel listens already, all is done when spawn() comes back.
+    knocking_ = true;
+    if (!scope_.spawn("kernel.knock", await_stdin())) knocking_ = false;
+    while (knocking_ && !failed_) {
+        bool const told = co_await changed_.wait(loop_->clock(), deadline);
+        if (!told) break;
+    }
+    co_return Result<void>{};
 }
 
 Task<Result<void>> KernelClient::connect(Deadline deadline, bool patient) {
     // A socket knocks every 2 ms until the kernel listens, which costs: through a start of half a second one
     // does it for all. stdin is the first: the kernel drops an input_request to an identity it has not met,
     // and the shell's answer proves that earlier handshakes are over.
-    if (auto opened = open(Channel::stdin_); !opened) co_return opened;
-    knocking_ = patient && scope_.spawn("kernel.knock", knock());
-    while (knocking_ && !failed_) {
-        bool const told = co_await changed_.wait(loop_->clock(), deadline);
-        if (!told) break;
+    if (patient) {
+        if (auto heard = co_await knock(deadline); !heard) co_return heard;
+    } else if (auto opened = open(Channel::stdin_); !opened) {
+        co_return opened;
     }
     // These and the others connect at their first knock.
     for (auto channel : {Channel::iopub, Channel::shell})

@@ -56,6 +56,9 @@ class KernelClient {
     void set_hooks(Hooks hooks) { hooks_ = std::move(hooks); }
     /// Of messages that come from now on; `frame_bytes` only before connect().
     void set_limits(MessageLimits limits) { limits_ = limits; }
+    /// Waits until the kernel listens (on stdin; 10 s at most, not every kernel may), at the cost of one
+    /// socket.
+    [[nodiscard]] Task<Result<void>> knock(Deadline deadline);
     /// Connects (also before the kernel listens) and waits for kernel_info and a live subscription. Fails
     /// with timed_out, or with what fail_pending() said. `patient`: the kernel has a long start before it.
     [[nodiscard]] Task<Result<void>> connect(Deadline deadline, bool patient = false);
@@ -98,7 +101,7 @@ class KernelClient {
   private:
     [[nodiscard]] Result<void> open(Channel channel);
     [[nodiscard]] Task<void> read(Channel channel);
-    [[nodiscard]] Task<void> knock();
+    [[nodiscard]] Task<void> await_stdin();
     struct Parsed {
         Message message;
         std::vector<Output> outputs;

@@ -189,7 +189,8 @@ Task<Result<void>> PythonKernels::prewarm(KernelSpec spec) {
 
 void PythonKernels::refill(std::shared_ptr<Family> const& family, Duration after) {
     if (family->filling || family->pool.size() >= options_.ready) return;
-    family->filling = scope_.spawn("kernels.fill", fill(family, after));
+    family->filling = true;  // before: it may be over when spawn() comes back
+    if (!scope_.spawn("kernels.fill", fill(family, after))) family->filling = false;
 }
 
 Task<void> PythonKernels::fill(std::shared_ptr<Family> family, Duration after) {

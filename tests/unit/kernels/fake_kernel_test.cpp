@@ -81,6 +81,16 @@ TEST_F(Fake, RepliesOfOtherKinds) {
     EXPECT_EQ(all<ErrorOutput>(error)[0].value, "only in the reply");
 }
 
+// One in a hundred bash contexts did not come up: the connection was there before the wait for it began.
+TEST_F(Fake, AKernelThatListensAlreadyIsHeardAtOnce) {
+    auto const context = fake();
+    auto& client = context->kernel()->client();
+    ASSERT_TRUE(run(client.stdin_ready(in(20))));
+    auto const limit = in(3);
+    EXPECT_TRUE(run(client.knock(limit)));
+    EXPECT_FALSE(limit.passed(clock_));
+}
+
 TEST_F(Fake, LateOrOnPubItsFirstOutputIsNotLost) {
     // PUB instead of XPUB: no iopub_welcome, the subscription is proven by nudging.
     for (int i = 0; i < 2; ++i) {
