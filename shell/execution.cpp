@@ -155,6 +155,15 @@ Journal::Fill fill_from(Journal& journal, int fd, Stream stream) {
 }
 }  // namespace
 
+Task<void> Execution::make_room(std::shared_ptr<Execution> self) {
+    struct Ended {
+        Execution* execution;
+        ~Ended() { execution->making_room_ = false; }
+    } const ended{self.get()};
+    making_room_ = true;
+    co_await journal_->make_room();
+}
+
 Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
     struct Ended {
         Execution* execution;
@@ -165,7 +174,11 @@ Task<void> Execution::pump(std::shared_ptr<Execution> self, Pump* pump) {
     } const ended{self.get()};
     bool large = pump->stream == Stream::tty;
     while (true) {
-        if (journal_->needs_room()) co_await journal_->make_room();
+        if (journal_->needs_room()) {
+            // The disk takes what is old while the child writes what is new, unless the disk is slower.
+            bool const begun = making_room_ || scope_->spawn("execution.room", make_room(self));
+            if (journal_->crowded() || !begun) co_await journal_->make_room();
+        }
         Journal::Fill const got = fill_from(*journal_, pump->from->native_handle(), pump->stream);
         if (got.error != 0) log::warn("execution.read_failed", {{"id", id_}, {"errno", got.error}});
         if (got.end || got.error != 0) break;

@@ -166,6 +166,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     void began(std::shared_ptr<Process> process, Duration timeout);
     void failed(SpawnFailure const& failure);
     [[nodiscard]] Task<void> pump(std::shared_ptr<Execution> self, Pump* pump);
+    [[nodiscard]] Task<void> make_room(std::shared_ptr<Execution> self);
     [[nodiscard]] Task<void> supervise(std::shared_ptr<Execution> self);
     [[nodiscard]] Task<void> feed(std::shared_ptr<Execution> self, std::string bytes);
     [[nodiscard]] Ending ending_of(ExitStatus const& status) const;
@@ -191,6 +192,7 @@ class Execution : public std::enable_shared_from_this<Execution> {
     std::size_t open_pumps_ = 0;
     std::shared_ptr<Descriptor> input_;
     bool writing_ = false;
+    bool making_room_ = false;
     bool terminal_ = false;
     WindowSize size_;
     Event input_event_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "base/check.hpp"
 #include "base/fault.hpp"
@@ -20,6 +21,8 @@ constexpr std::size_t kSecondBlock = 16 << 10;
 constexpr std::size_t kSpillAtOnce = 512 << 10;
 constexpr std::size_t kLeastRead = 1 << 10;
 constexpr std::uint64_t kPunchAtOnce = 4 << 20;
+/// More than the largest piece that is spilled at once: half a megabyte, a block too much, and their order.
+constexpr std::uint64_t kLeastCircle = 2 << 20;
 /// How long a full ring waits for a reader that is at work before it goes to the disk: copying to and from
 /// there costs the reader more than this.
 constexpr Duration kReadersTurn = std::chrono::milliseconds(20);
@@ -34,7 +37,12 @@ Position advanced(Position at, Stream stream, std::size_t bytes) {
 Journal::Journal(Loop& loop, std::shared_ptr<SpillStore> store, Options options)
     : loop_(&loop), store_(std::move(store)), options_(options) {}
 
-Journal::~Journal() { store_->release(spilled_); }
+Journal::~Journal() { store_->release(held_); }
+
+void Journal::push(Entry entry) {
+    if (entries_.full()) entries_.set_capacity(std::max<std::size_t>(entries_.capacity() * 2, 1));
+    entries_.push_back(std::move(entry));
+}
 
 void Journal::open_block() {
     std::size_t size = BlockPool::kBlock;  // most executions say little: grow lazily
@@ -42,7 +50,7 @@ void Journal::open_block() {
         size = kFirstBlock;
     else if (end_.total < kFirstBlock + kSecondBlock)
         size = kSecondBlock;
-    entries_.push_back(Entry{end_, 0, 0, std::make_shared<Block>(store_->blocks(), size), 0});
+    push(Entry{end_, 0, 0, std::make_shared<Block>(store_->blocks(), size), 0});
 }
 
 void Journal::account(Entry& entry, std::size_t bytes, Stream stream) {
@@ -94,7 +102,7 @@ Journal::Fill Journal::fill(int fd, Stream stream, std::size_t budget) {
     left -= first;
     for (std::size_t i = 0; left > 0; ++i) {
         std::size_t const part = std::min(left, BlockPool::kBlock);
-        entries_.push_back(Entry{end_, 0, 0, std::move(spare[i]), 0});
+        push(Entry{end_, 0, 0, std::move(spare[i]), 0});
         account(entries_.back(), part, stream);
         left -= part;
     }
@@ -124,6 +132,7 @@ void Journal::mark_verdict() {
 void Journal::close() {
     if (closed_) return;
     closed_ = true;
+    entries_.set_capacity(entries_.size());
     if (!entries_.empty() && entries_.back().memory) {
         // A finished record stays for a while: give back the unused part of its last block.
         Entry& last = entries_.back();
@@ -156,11 +165,14 @@ void Journal::forget_front() {
         memory_ -= front.memory->weight();
     } else {
         std::uint64_t const bytes = front.size + front.segments * sizeof(std::uint32_t);
-        punchable_ = front.file_at + bytes;
-        punch();
         spilled_ -= bytes;
-        store_->release(bytes);
         --on_disk_;
+        if (!circle_) {
+            punchable_ = front.file_at + bytes;
+            punch();
+            held_ -= bytes;
+            store_->release(bytes);
+        }
     }
     entries_.pop_front();
 }
@@ -179,26 +191,60 @@ void Journal::forget_unneeded() {
     std::uint64_t const needed = oldest_needed();
     while (entries_.size() > 1 && entries_.front().end_total() <= needed && (on_disk_ > 0 || needs_room()))
         forget_front();
+    if (circle_ && on_disk_ == 0 && !spilling_) drop_file();
+}
+
+/// Gives all of the file's space back.
+void Journal::drop_file() {
+    file_.reset();
+    store_->release(std::exchange(held_, 0));
+    file_end_ = punched_ = punchable_ = 0;
+    circle_.reset();
 }
 
 std::uint64_t Journal::forget_spilled() {
     if (spilling_) return 0;
-    std::uint64_t const before = spilled_;
+    std::uint64_t const before = held_;
     while (on_disk_ > 0) forget_front();
-    file_.reset();
-    file_end_ = punched_ = punchable_ = 0;
+    drop_file();
     return before;
 }
 
 bool Journal::room_on_disk(std::uint64_t bytes) {
     if (spill_broken_ || options_.spill < bytes || !store_->enabled()) return false;
-    while (spilled_ + bytes > options_.spill && on_disk_ > 0) forget_front();
-    while (!store_->reserve(bytes)) {
-        if (on_disk_ == 0) return false;
-        forget_front();
+    if (spilled_ + bytes > options_.spill) go_round();
+    if (!circle_) {
+        while (spilled_ + bytes > options_.spill && on_disk_ > 0) forget_front();
+        while (!store_->reserve(bytes)) {
+            if (on_disk_ == 0) return false;
+            forget_front();
+        }
+        held_ += bytes;
     }
-    spilled_ += bytes;
     return true;
+}
+
+/// The file is as large as it may get: what is written from now on takes the place of the oldest. To give
+/// that back and to ask for as much anew costs twice the writing itself.
+void Journal::go_round() {
+    if (!circle_ && spilled_ >= kLeastCircle) circle_ = Circle{entries_.front().file_at, file_end_};
+}
+
+/// Where so many bytes go; forgets what lies there.
+std::uint64_t Journal::place_for(std::uint64_t bytes) {
+    if (!circle_) return file_end_;
+    std::uint64_t at = file_end_;
+    if (at + bytes > circle_->to) {
+        at = circle_->from;
+        // Behind our end lies what was left over from the turn before, older than what the beginning holds.
+        while (on_disk_ > 0 && entries_.front().file_at >= file_end_) forget_front();
+    }
+    auto const in_the_way = [&](Entry const& entry) {
+        std::uint64_t const end = entry.file_at + entry.size + entry.segments * sizeof(std::uint32_t);
+        return entry.file_at < at + bytes && end > at;
+    };
+    while (on_disk_ > 0 && in_the_way(entries_.front())) forget_front();
+    return at;
 }
 
 namespace {
@@ -248,7 +294,8 @@ Task<bool> Journal::spill_some() {
     if (!room_on_disk(bytes)) co_return false;
     auto const self = shared_from_this();
     auto const file = file_;
-    std::uint64_t const at = file_end_;
+    std::uint64_t const at = place_for(bytes);
+    spilled_ += bytes;
     int error = ECANCELED;
     {
         struct Turn {  // also when the pump is cancelled: the other stream's pump waits for us
@@ -266,7 +313,10 @@ Task<bool> Journal::spill_some() {
         log::warn("journal.spill_failed", {{"errno", error}});
         spill_broken_ = true;
         spilled_ -= bytes;
-        store_->release(bytes);
+        if (!circle_) {
+            held_ -= bytes;
+            store_->release(bytes);
+        }
         co_return false;
     }
     std::uint64_t place = at;
@@ -314,6 +364,7 @@ Task<void> Journal::make_room() {
         if (bool const spilled = co_await spill_some(); !spilled) {
             // The disk is no help: the oldest bytes go, and readers who wanted them see a gap.
             while (on_disk_ > 0 && needs_room() && spill_broken_) forget_front();
+            if (circle_ && on_disk_ == 0) drop_file();
             while (needs_room() && entries_.size() > 1) forget_front();
             co_return;
         }

@@ -14,6 +14,8 @@
 //
 // Thread: the reactor. Ownership: shared (readers keep it); nothing in it runs by itself.
 #pragma once
+#include <boost/circular_buffer.hpp>
+
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -99,6 +101,8 @@ class Journal : public std::enable_shared_from_this<Journal> {
     /// writes to the spill file on the pool.
     [[nodiscard]] Task<void> make_room();
     [[nodiscard]] bool needs_room() const { return memory_ > options_.ring; }
+    /// So much more than the ring that what is filled in waits until there is room.
+    [[nodiscard]] bool crowded() const { return memory_ > options_.ring + options_.ring / 2; }
     /// What was written so far is all that precedes the verdict.
     void mark_verdict();
     /// No more bytes will come.
@@ -144,6 +148,7 @@ class Journal : public std::enable_shared_from_this<Journal> {
         [[nodiscard]] std::uint64_t end_total() const { return start.total + size; }
     };
 
+    void push(Entry entry);
     void open_block();
     [[nodiscard]] std::size_t find(std::uint64_t total) const;
     [[nodiscard]] std::uint64_t oldest_needed() const;
@@ -153,16 +158,27 @@ class Journal : public std::enable_shared_from_this<Journal> {
     [[nodiscard]] Task<void> let_readers_read();
     [[nodiscard]] Task<bool> spill_some();
     void punch();
+    void go_round();
+    [[nodiscard]] std::uint64_t place_for(std::uint64_t bytes);
+    void drop_file();
     void account(Entry& entry, std::size_t bytes, Stream stream);
 
     Loop* loop_;
     std::shared_ptr<SpillStore> store_;
     Options options_;
-    std::deque<Entry> entries_;
+    /// Grows by doubling (push): a deque costs each of a thousand finished records 600 bytes.
+    boost::circular_buffer<Entry> entries_;
     std::size_t on_disk_ = 0;  // the first so many entries are spilled
     std::size_t memory_ = 0;
     std::uint64_t spilled_ = 0;
+    std::uint64_t held_ = 0;  // of the file, as the store counts it: what is spilled, or the whole circle
     std::uint64_t file_end_ = 0;
+    /// Set when the cap was reached: from then on the file is written over in a circle between these two.
+    struct Circle {
+        std::uint64_t from = 0;
+        std::uint64_t to = 0;
+    };
+    std::optional<Circle> circle_;
     std::shared_ptr<UniqueFd> file_;  // shared with readers that are loading from it
     std::uint64_t punched_ = 0;       // the file's space before is given back
     std::uint64_t punchable_ = 0;     // ... and may be before here

@@ -302,6 +302,81 @@ TEST(Journal, CapsHoldAndOldFinishedOnesYield) {
     EXPECT_EQ(store->used(), 0U);
 }
 
+/// Compares every slice with what was written there; counts bytes and lost ones.
+Task<void> check_all(Cursor cursor, std::string const& whole, Deadline deadline, std::uint64_t* got,
+                     std::uint64_t* lost, bool* right) {
+    Batch batch;
+    for (; co_await cursor.next(batch, deadline) == Next::data;)
+        for (auto const& slice : batch.slices) {
+            *got += slice.bytes.size();
+            *lost += slice.lost;
+            if (slice.bytes != std::string_view(whole).substr(slice.total, slice.bytes.size()))
+                *right = false;
+        }
+}
+
+TEST(Journal, AFullFileGoesRound) {
+    Harness h;
+    std::mt19937 random(11);
+    auto const store = disk_store();
+    auto const pieces = random_pieces(random, 24'000'000);
+    auto const whole = joined(pieces, kAllStreams);
+    for (std::uint64_t const cap : {2'300'000U, 3'000'000U, 7'000'000U}) {
+        auto journal = std::make_shared<Journal>(
+            h.loop, store, Journal::Options{.keep = Keep::all, .ring = 100'000, .spill = cap});
+        std::uint64_t got = 0;
+        std::uint64_t lost = 0;
+        bool right = true;
+        Scope scope(h.loop, "reader");
+        scope.spawn("reader", check_all(journal->reader(), whole, h.soon(), &got, &lost, &right));
+        h.run(write_all(*journal, pieces));
+        EXPECT_TRUE(h.run(scope.drain(h.soon())));
+        EXPECT_EQ(got + lost, whole.size());
+        EXPECT_GT(got, whole.size() / 10);
+        EXPECT_LE(journal->spilled_bytes(), cap);
+        EXPECT_GT(journal->spilled_bytes(), cap / 2);
+        EXPECT_LE(store->used(), cap);
+        auto const begin = journal->begin().total;
+        got = lost = 0;
+        h.run(check_all(journal->reader(), whole, h.soon(), &got, &lost, &right));
+        EXPECT_EQ(lost, begin);
+        EXPECT_EQ(got, whole.size() - begin);
+        EXPECT_TRUE(right) << cap;
+        journal.reset();
+        EXPECT_EQ(store->used(), 0U);
+    }
+}
+
+TEST(Journal, ACircleThatHasBeenReadIsGivenBack) {
+    Harness h;
+    auto const store = disk_store();
+    auto journal =
+        std::make_shared<Journal>(h.loop, store, Journal::Options{.ring = 100'000, .spill = 3'000'000});
+    auto const write = [&](char letter, int count) -> Task<void> {
+        for (int i = 0; i < count; ++i) {
+            journal->append(Stream::out, std::string(50'000, letter));
+            if (journal->needs_room()) co_await journal->make_room();
+        }
+    };
+    Cursor slow = journal->reader();
+    h.run(write('a', 200));
+    EXPECT_GT(store->used(), 2'000'000U);
+    Batch batch;
+    std::uint64_t seen = 0;
+    while (seen < 10'000'000) {
+        ASSERT_EQ(h.run(slow.next(batch, h.soon())), Next::data);
+        for (auto const& slice : batch.slices) seen += slice.bytes.size() + slice.lost;
+    }
+    h.run(write('b', 3));
+    EXPECT_LE(store->used(), 200'000U);
+    std::string rest;
+    while (rest.size() < 150'000) {
+        ASSERT_EQ(h.run(slow.next(batch, h.soon())), Next::data);
+        for (auto const& slice : batch.slices) rest += slice.bytes;
+    }
+    EXPECT_EQ(rest, std::string(150'000, 'b'));
+}
+
 TEST(Journal, AFullDiskBecomesAGap) {
     Harness h;
     auto journal =
