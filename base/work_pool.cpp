@@ -11,7 +11,6 @@
 
 #include "base/fault.hpp"
 #include "base/log.hpp"
-#include "base/priority.hpp"
 #include "base/signals.hpp"
 
 namespace execd {
@@ -131,7 +130,6 @@ bool WorkPool::State::start_thread(std::size_t index, bool spare) {
         if (int const e = fault::hit("thread")) throw std::system_error(e, std::generic_category());
         std::thread([state = shared_from_this(), index, spare] {
             pthread_setname_np(pthread_self(), spare ? "execd-spare" : "execd-work");
-            lower_priority();
             spare ? state->work_spare(index) : state->work_normal(index);
         }).detach();
     } catch (std::system_error const& e) {

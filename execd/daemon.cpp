@@ -15,7 +15,6 @@
 #include "base/log.hpp"
 #include "base/loop.hpp"
 #include "base/own_program.hpp"
-#include "base/priority.hpp"
 #include "base/scope.hpp"
 #include "execd/api_document.hpp"
 #include "execd/authorization.hpp"
@@ -439,7 +438,6 @@ int serve(Config const& config, std::vector<std::string> program) {
             std::fprintf(stderr, "execd: cannot start: %s\n", started.error().message().c_str());
             status = 1;
         } else {
-            raise_priority();
             io.run();
             status = daemon.status();
         }

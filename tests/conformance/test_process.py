@@ -212,27 +212,6 @@ def as_pid_1():
     one.stop(pid=one.pid)
 
 
-def nice_values(pid):
-    values = {}
-    for task in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{task}/stat") as stat:
-            name, fields = re.fullmatch(r"\d+ \((.*)\) (.*)\n", stat.read()).groups()
-        values.setdefault(name, set()).add(int(fields.split()[16]))
-    return values
-
-
-def test_only_the_reactor_is_preferred(fresh_daemon, tmp_path):
-    one = fresh_daemon()
-    (tmp_path / "file").write_bytes(b"x" * (8 << 20))
-    assert one.call("GET", f"/files/download?path={tmp_path}/file").status == 200  # the pool's work
-    usual = os.nice(0)
-    assert frames.joined(one.command("nice; sh -c nice")).split() == [str(usual)] * 2
-    found = nice_values(one.pid)
-    assert found["execd-work"] | found["execd-spawn"] == {usual}, found
-    with open(f"/proc/{one.pid}/task/{one.pid}/stat") as stat:
-        assert int(stat.read().rsplit(") ", 1)[1].split()[16]) in (usual, max(usual - 10, -20))
-
-
 def test_as_pid_1_it_serves_and_is_pid_1(as_pid_1):
     assert as_pid_1.shell("cat /proc/1/comm; echo $PPID").splitlines() == [BINARY.name[:15], "1"]
 
