@@ -41,7 +41,11 @@ void ask(Authenticator& auth, std::string_view input) {
         EXECD_REQUIRE(value.find(kToken) != std::string::npos);
     } else {
         EXECD_REQUIRE(who.error().code == Code::permission_denied);
-        EXECD_REQUIRE(input.size() < 8 || who.error().message().find(input) == std::string::npos);
+        // What is said of another value too is our own text, which a fuzzer learns.
+        std::string const given(input);
+        value = "another";
+        bool const ours = auth.check(asked).error().message().find(given) != std::string::npos;
+        EXECD_REQUIRE(given.size() < 8 || ours || who.error().message().find(given) == std::string::npos);
     }
     EXECD_REQUIRE(auth.knows(input) == (input == kToken));
     EXECD_REQUIRE(!auth.is_ticket(input));
