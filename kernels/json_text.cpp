@@ -95,7 +95,7 @@ std::size_t end_of_string(std::string_view text, std::size_t at, std::size_t& cu
     cut = at + 1;
     for (++at; at < text.size() && text[at] != '"';) {
         bool const inside = (static_cast<unsigned char>(text[at]) & 0xC0U) == 0x80U;
-        if (at <= wanted && !inside) cut = at;
+        if (at <= wanted && (!inside || at > cut + 3)) cut = at;  // no character is longer: no UTF-8
         bool const escaped = text[at] == '\\';
         at += !escaped ? 1 : at + 1 < text.size() && text[at + 1] == 'u' ? 6 : 2;
     }

@@ -127,7 +127,7 @@ std::vector<CgroupMount> parse_cgroup_mounts(std::string_view mountinfo) {
         if (dash == std::string::npos) continue;
         auto const front = split(std::string_view(line).substr(0, dash), ' ');
         auto const back = split(std::string_view(line).substr(dash + 3), ' ');
-        if (front.size() < 5 || back.size() < 3) continue;
+        if (front.size() < 5 || back.size() < 3 || !front[4].starts_with('/')) continue;
         CgroupMount mount{front[4], front[3], {}};
         if (back[0] == "cgroup") {
             for (auto const& option : split(back[2], ','))

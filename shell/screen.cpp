@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/utf8.hpp"
+
 namespace execd::shell {
 
 namespace {
@@ -70,13 +72,14 @@ Screen::Picture Screen::picture() const {
         std::string line = buffer.substr(0, std::min(size, buffer.size()));
         auto const last = line.find_last_not_of(std::string_view(" \n\0", 3));
         line.resize(last == std::string::npos ? 0 : last + 1);
-        out.rows.push_back(std::move(line));
+        // libvterm reads and writes numbers beyond Unicode's last (F5 and more begin them).
+        out.rows.push_back(is_utf8(line) ? std::move(line) : to_utf8(line));
     }
     VTermPos position{};
     vterm_state_get_cursorpos(vterm_obtain_state(impl_->terminal), &position);
     out.cursor = {static_cast<std::size_t>(position.col), static_cast<std::size_t>(position.row),
                   impl_->cursor_visible};
-    out.title = impl_->title;
+    out.title = to_utf8(impl_->title);
     out.alternate = impl_->alternate;
     return out;
 }

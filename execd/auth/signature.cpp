@@ -136,6 +136,8 @@ std::optional<WallTime> parse_time(std::string_view text) {
     std::chrono::year_month_day const day{std::chrono::year(number(0, 4)),
                                           std::chrono::month(static_cast<unsigned>(number(5, 2))),
                                           std::chrono::day(static_cast<unsigned>(number(8, 2)))};
+    // WallTime counts nanoseconds: it ends in 2262, and what lies beyond would come round again.
+    if (number(0, 4) < 1970 || number(0, 4) > 2200) return std::nullopt;
     if (!day.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 60) return std::nullopt;
     return WallTime(std::chrono::sys_days(day)) + std::chrono::hours(number(11, 2)) +
            std::chrono::minutes(number(14, 2)) + std::chrono::seconds(number(17, 2));

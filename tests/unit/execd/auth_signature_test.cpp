@@ -96,6 +96,19 @@ TEST_F(AgentRunSignature, WindowOfFifteenMinutesBothWays) {
     EXPECT_FALSE(verify(v, signed_at() - 15min - 1s));
 }
 
+// 2^64 ns after the signature: what counts nanoseconds is there where it began.
+TEST_F(AgentRunSignature, ADateBeyondTheClockIsRefused) {
+    for (auto const* date :
+         {"2610-09-28T12:05:18Z", "4054-01-15T08:00:00Z", "9999-12-31T23:59:60Z", "0000-01-01T00:00:00Z"}) {
+        auto v = vectors()[0];
+        v.headers["x-acs-date"] = date;
+        auto const result = verify(v, signed_at());
+        ASSERT_FALSE(result) << date;
+        EXPECT_NE(result.error().message().find("time window"), std::string::npos)
+            << result.error().message();
+    }
+}
+
 TEST_F(AgentRunSignature, AnyChangeIsRefused) {
     for (auto const& good : vectors()) {
         auto v = good;

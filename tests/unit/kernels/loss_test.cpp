@@ -176,6 +176,10 @@ TEST(StringMember, TheEndOfALargeTextIsFound) {
         EXPECT_TRUE(whole->text.ends_with(end->text)) << bytes << " " << end->text;
     }
     EXPECT_EQ(string_member(object, "name", 100)->text, "text");
+    // Bytes that are the inside of no character: not more of them than were asked for.
+    auto const inner = string_member("{\"text\":\"a" + std::string(5000, '\x80') + "z\"}", "text", 10);
+    ASSERT_TRUE(inner);
+    EXPECT_GE(inner->dropped, 4980U);
     for (auto const* none :
          {"", "{}", R"({"text": 5})", R"({"text": "x)", R"(["text", "x"])", R"({"a":{"text":"x"}})"})
         EXPECT_FALSE(string_member(none, "text", 10)) << none;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/utf8.hpp"
 #include "harness.hpp"
 #include "shell/terminal.hpp"
 
@@ -26,6 +27,16 @@ TEST(Screen, TextCursorTitle) {
     EXPECT_EQ(screen.picture().rows.size(), 2U);
     screen.reset();
     EXPECT_EQ(screen.picture().text(), "");
+}
+
+TEST(Screen, NumbersBeyondUnicodeAreNoText) {
+    Screen screen(20, 2);
+    screen.feed("a\xF5\x93\x96\x91z\r\n\x1b]0;t\xF5\x93\x96\x91\x07");
+    auto const picture = screen.picture();
+    ASSERT_FALSE(picture.rows.empty());
+    EXPECT_TRUE(is_utf8(picture.rows[0])) << picture.rows[0];
+    EXPECT_TRUE(picture.rows[0].starts_with("a") && picture.rows[0].ends_with("z")) << picture.rows[0];
+    EXPECT_TRUE(is_utf8(picture.title)) << picture.title;
 }
 
 TEST(Screen, NoBytesAreFatal) {

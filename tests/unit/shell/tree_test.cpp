@@ -113,6 +113,7 @@ TEST(Cgroups, ParsesHybridMounts) {
         "30 24 0:26 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs rw,mode=755\n"
         "31 30 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n"
         "32 30 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n"
+        "33 30 0:30 /  /sys rw - cgroup cgroup rw,memory\n"  // no place
         "33 30 0:29 /docker/abc /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n");
     ASSERT_EQ(mounts.size(), 2U);
     EXPECT_EQ(mounts[0].path, "/sys/fs/cgroup/unified");
