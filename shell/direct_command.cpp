@@ -92,6 +92,7 @@ std::optional<std::string> shell_level(std::string_view inherited) {
 }  // namespace
 
 std::optional<std::vector<std::string>> simple_command(std::string_view text) {
+    if (text.find('\0') != std::string_view::npos) return std::nullopt;  // no word of a program can hold it
     while (!text.empty() && (blank(text.back()) || text.back() == '\n')) text.remove_suffix(1);
     std::vector<std::string> words;
     std::size_t at = 0;

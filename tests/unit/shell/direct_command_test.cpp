@@ -34,6 +34,11 @@ TEST(SimpleCommand, LeavesEverythingElseToTheShell) {
         EXPECT_FALSE(simple_command(text).has_value()) << text;
 }
 
+TEST(SimpleCommand, NoWordHoldsANul) {
+    EXPECT_FALSE(simple_command(std::string_view("ls \"a\0b\"", 8)));
+    EXPECT_FALSE(simple_command(std::string_view("ls\0", 3)));
+}
+
 TEST(SimpleCommand, KnowsEveryWordOfThisBash) {
     Harness h;
     std::istringstream words(h.read(*h.start("compgen -k; compgen -b")));
