@@ -12,6 +12,8 @@ namespace execd::shell {
 namespace {
 constexpr std::size_t kLargest = 1000;  // cells in a row or column
 int clamped(std::size_t n) { return static_cast<int>(std::clamp<std::size_t>(n, 1, kLargest)); }
+/// libvterm writes a character of two columns into one that has one, past its row.
+int clamped_columns(std::size_t n) { return std::max(clamped(n), 2); }
 }  // namespace
 
 struct Screen::Impl {
@@ -21,7 +23,8 @@ struct Screen::Impl {
     bool alternate = false;
     bool cursor_visible = true;
 
-    Impl(std::size_t columns, std::size_t rows) : terminal(vterm_new(clamped(rows), clamped(columns))) {
+    Impl(std::size_t columns, std::size_t rows)
+        : terminal(vterm_new(clamped(rows), clamped_columns(columns))) {
         vterm_set_utf8(terminal, 1);
         screen = vterm_obtain_screen(terminal);
         vterm_screen_enable_altscreen(screen, 1);
@@ -54,7 +57,7 @@ Screen::~Screen() = default;
 void Screen::feed(std::string_view bytes) { vterm_input_write(impl_->terminal, bytes.data(), bytes.size()); }
 
 void Screen::resize(std::size_t columns, std::size_t rows) {
-    vterm_set_size(impl_->terminal, clamped(rows), clamped(columns));
+    vterm_set_size(impl_->terminal, clamped(rows), clamped_columns(columns));
 }
 
 void Screen::reset() { vterm_screen_reset(impl_->screen, 1); }

@@ -39,6 +39,18 @@ TEST(Screen, NumbersBeyondUnicodeAreNoText) {
     EXPECT_TRUE(is_utf8(picture.title)) << picture.title;
 }
 
+// It was the end of the daemon: libvterm wrote behind the one cell of the row.
+TEST(Screen, AWideCharacterInOneColumnIsNotFatal) {
+    Screen screen(1, 24);
+    screen.feed("\xE5\xA4\xBC;99\xE0");
+    screen.resize(1, 5);
+    screen.feed("\xE5\xA4\xBC\xE5\xA4\xBCx");
+    screen.resize(80, 5);
+    screen.resize(1, 1);
+    screen.feed("\xE5\xA4\xBC");
+    EXPECT_LE(screen.picture().rows.size(), 1U);
+}
+
 TEST(Screen, NoBytesAreFatal) {
     Screen screen(10, 3);
     unsigned state = 1;
