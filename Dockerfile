@@ -12,7 +12,7 @@ FROM debian:12 AS build
 COPY scripts/deps scripts/common.sh scripts/libzmq.sh scripts/packages.txt scripts/python-requirements.txt /src/scripts/
 WORKDIR /src
 # The dependencies are a layer of their own: they change seldom.
-RUN scripts/deps --no-python && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && scripts/deps --no-python && rm -rf /var/lib/apt/lists/*
 COPY scripts scripts
 COPY CMakeLists.txt CMakePresets.json ./
 COPY cmake cmake

@@ -54,7 +54,39 @@ const VTermScreenCallbacks Screen::Impl::kCallbacks = [] {
 Screen::Screen(std::size_t columns, std::size_t rows) : impl_(std::make_unique<Impl>(columns, rows)) {}
 Screen::~Screen() = default;
 
-void Screen::feed(std::string_view bytes) { vterm_input_write(impl_->terminal, bytes.data(), bytes.size()); }
+// libvterm repeats the last glyph (REP, CSI n b) until it has covered so many columns: for ever when that
+// glyph has none, or when there was none yet. So it gets a REP only behind a character of ASCII; elsewhere
+// the sequence's last byte becomes one that it does not know.
+void Screen::Repeats::tame(std::string& bytes) {
+    for (char& c : bytes) {
+        auto const byte = static_cast<unsigned char>(c);
+        if (byte == 0x1B) {
+            where_ = Where::escape;
+        } else if (byte == 0x18 || byte == 0x1A) {  // CAN, SUB
+            where_ = Where::text;
+        } else if (where_ == Where::text) {
+            if (byte >= 0x20) repeatable_ = byte < 0x7F;
+        } else if (where_ == Where::title) {
+            if (byte == 0x07) where_ = Where::text;
+        } else if (where_ == Where::escape && byte >= 0x20) {
+            if (c == '[')
+                where_ = Where::sequence;
+            else if (c == ']')
+                where_ = Where::title;
+            else
+                where_ = c == 'P' || c == 'X' || c == '^' || c == '_' ? Where::string : Where::text;
+        } else if (where_ == Where::sequence && byte >= 0x40 && byte != 0x7F) {
+            if (c == 'b' && !repeatable_) c = 'y';
+            where_ = Where::text;
+        }
+    }
+}
+
+void Screen::feed(std::string_view bytes) {
+    std::string tamed(bytes);
+    repeats_.tame(tamed);
+    vterm_input_write(impl_->terminal, tamed.data(), tamed.size());
+}
 
 void Screen::resize(std::size_t columns, std::size_t rows) {
     vterm_set_size(impl_->terminal, clamped(rows), clamped_columns(columns));

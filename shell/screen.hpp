@@ -3,6 +3,7 @@
 // Not safe against its own caller only in one way: one thread.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,6 +44,16 @@ class Screen {
 
   private:
     std::unique_ptr<Impl> impl_;
+    /// Follows the output across calls.
+    class Repeats {
+      public:
+        void tame(std::string& bytes);
+
+      private:
+        enum class Where : std::uint8_t { text, escape, sequence, title, string } where_ = Where::text;
+        bool repeatable_ = false;
+    };
+    Repeats repeats_;
 };
 
 }  // namespace execd::shell

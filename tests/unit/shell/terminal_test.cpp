@@ -51,6 +51,25 @@ TEST(Screen, AWideCharacterInOneColumnIsNotFatal) {
     EXPECT_LE(screen.picture().rows.size(), 1U);
 }
 
+// libvterm repeated for ever what takes no room, and with it the reactor stood still.
+TEST(Screen, RepeatsWhatTakesRoomAndNothingElse) {
+    for (std::string const text : {"\x1b[b", "\x1b[9b", "\xE2\x80\x8B\x1b[3b", "a\xCC\x81\x1b[2b",
+                                   "\x1b]0;title\x07\x1b[b", "\xE2\x80\x8B\x1bPtext\x07z\x1b[b",
+                                   "\xE2\x80\x8B\x1b[\x01"
+                                   "2b",
+                                   "\x1b[?1049h\x1b[b"})
+        for (std::size_t const step : {1U, 64U}) {
+            Screen screen(20, 3);
+            for (std::size_t at = 0; at < text.size(); at += step)
+                screen.feed(std::string_view(text).substr(at, step));
+            EXPECT_EQ(screen.picture().rows.size(), 3U);
+        }
+    Screen screen(20, 3);
+    screen.feed("x-\x1b[4b|\x1b[b\x1b[1");
+    screen.feed("b");
+    EXPECT_EQ(screen.picture().text(), "x-----|||");
+}
+
 TEST(Screen, NoBytesAreFatal) {
     Screen screen(10, 3);
     unsigned state = 1;
