@@ -77,6 +77,7 @@ void Screen::Repeats::tame(std::string& bytes) {
                 where_ = c == 'P' || c == 'X' || c == '^' || c == '_' ? Where::string : Where::text;
         } else if (where_ == Where::sequence && byte >= 0x40 && byte != 0x7F) {
             if (c == 'b' && !repeatable_) c = 'y';
+            margins = margins || c == 'r' || c == 's';
             where_ = Where::text;
         }
     }
@@ -89,6 +90,14 @@ void Screen::feed(std::string_view bytes) {
 }
 
 void Screen::resize(std::size_t columns, std::size_t rows) {
+    if (std::exchange(repeats_.margins, false)) {
+        // libvterm keeps margins that lie outside of a smaller screen, and scrolls there. The program is told
+        // of the size and draws anew.
+        VTermPos at{};
+        vterm_state_get_cursorpos(vterm_obtain_state(impl_->terminal), &at);
+        feed("\x1b[?69l\x1b[r\x1b[" + std::to_string(at.row + 1) + ";" + std::to_string(at.col + 1) + "H");
+        repeats_.margins = false;
+    }
     vterm_set_size(impl_->terminal, clamped(rows), clamped_columns(columns));
 }
 

@@ -48,6 +48,8 @@ class Screen {
     class Repeats {
       public:
         void tame(std::string& bytes);
+        /// Scroll margins may have been set.
+        bool margins = false;
 
       private:
         enum class Where : std::uint8_t { text, escape, sequence, title, string } where_ = Where::text;

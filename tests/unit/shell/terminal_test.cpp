@@ -70,6 +70,20 @@ TEST(Screen, RepeatsWhatTakesRoomAndNothingElse) {
     EXPECT_EQ(screen.picture().text(), "x-----|||");
 }
 
+// libvterm moved a negative number of bytes, and that was the daemon's end.
+TEST(Screen, MarginsOutsideOfASmallerScreenAreNotFatal) {
+    Screen screen(10, 24);
+    screen.feed("one\x1b[3;9r\x1b[8;3H");
+    screen.resize(10, 1);
+    screen.feed("a\nb\n\x1b[L\x1b[M\x1b[Sc");
+    EXPECT_EQ(screen.picture().rows.size(), 1U);
+    Screen wide(40, 5);
+    wide.feed("\x1b[?69h\x1b[20;30s\x1b[2;25Hx");
+    wide.resize(5, 5);
+    wide.feed("\x1b[L\x1b[M\x1b[3@\x1b[3P\nabc");
+    EXPECT_EQ(wide.picture().rows.size(), 5U);
+}
+
 TEST(Screen, NoBytesAreFatal) {
     Screen screen(10, 3);
     unsigned state = 1;
