@@ -54,10 +54,11 @@ const VTermScreenCallbacks Screen::Impl::kCallbacks = [] {
 Screen::Screen(std::size_t columns, std::size_t rows) : impl_(std::make_unique<Impl>(columns, rows)) {}
 Screen::~Screen() = default;
 
+// Follows the output as libvterm's parser does; where the two could differ, it errs towards no REP.
 // libvterm repeats the last glyph (REP, CSI n b) until it has covered so many columns: for ever when that
 // glyph has none, or when there was none yet. So it gets a REP only behind a character of ASCII; elsewhere
 // the sequence's last byte becomes one that it does not know.
-void Screen::Repeats::tame(std::string& bytes) {
+void Screen::Guard::tame(std::string& bytes) {
     for (char& c : bytes) {
         auto const byte = static_cast<unsigned char>(c);
         if (byte == 0x1B) {
@@ -85,18 +86,18 @@ void Screen::Repeats::tame(std::string& bytes) {
 
 void Screen::feed(std::string_view bytes) {
     std::string tamed(bytes);
-    repeats_.tame(tamed);
+    guard_.tame(tamed);
     vterm_input_write(impl_->terminal, tamed.data(), tamed.size());
 }
 
 void Screen::resize(std::size_t columns, std::size_t rows) {
-    if (std::exchange(repeats_.margins, false)) {
+    if (std::exchange(guard_.margins, false)) {
         // libvterm keeps margins that lie outside of a smaller screen, and scrolls there. The program is told
         // of the size and draws anew.
         VTermPos at{};
         vterm_state_get_cursorpos(vterm_obtain_state(impl_->terminal), &at);
         feed("\x1b[?69l\x1b[r\x1b[" + std::to_string(at.row + 1) + ";" + std::to_string(at.col + 1) + "H");
-        repeats_.margins = false;
+        guard_.margins = false;
     }
     vterm_set_size(impl_->terminal, clamped(rows), clamped_columns(columns));
 }
@@ -117,7 +118,7 @@ Screen::Picture Screen::picture() const {
         auto const last = line.find_last_not_of(std::string_view(" \n\0", 3));
         line.resize(last == std::string::npos ? 0 : last + 1);
         // libvterm reads and writes numbers beyond Unicode's last (F5 and more begin them).
-        out.rows.push_back(is_utf8(line) ? std::move(line) : to_utf8(line));
+        out.rows.push_back(to_utf8(line));
     }
     VTermPos position{};
     vterm_state_get_cursorpos(vterm_obtain_state(impl_->terminal), &position);

@@ -19,6 +19,7 @@ class Screen {
     Screen& operator=(Screen const&) = delete;
 
     void feed(std::string_view bytes);
+    /// Two columns are the least that it has.
     void resize(std::size_t columns, std::size_t rows);
     /// Back to an empty screen (bytes in between are missing).
     void reset();
@@ -44,9 +45,10 @@ class Screen {
 
   private:
     std::unique_ptr<Impl> impl_;
-    /// Follows the output across calls.
-    class Repeats {
+    /// Keeps from libvterm what it does not survive. Follows the output across calls.
+    class Guard {
       public:
+        /// Replaces the repeats of what takes no room.
         void tame(std::string& bytes);
         /// Scroll margins may have been set.
         bool margins = false;
@@ -55,7 +57,7 @@ class Screen {
         enum class Where : std::uint8_t { text, escape, sequence, title, string } where_ = Where::text;
         bool repeatable_ = false;
     };
-    Repeats repeats_;
+    Guard guard_;
 };
 
 }  // namespace execd::shell
